@@ -1,0 +1,58 @@
+"""Where a log's partitions and segments lie on disk."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from wattlake_contracts.filelog.format import MARK_BYTES, decode_mark
+
+SUFFIX = ".wlog"
+MARK = "durable"
+LOCK = "lock"
+_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.@=-]{0,199}")
+
+
+class LogError(Exception):
+    """The log cannot be used; the message says what failed, where, and what to do."""
+
+
+def check_name(partition: str) -> str:
+    """The name itself, if it can name a partition; LogError if not."""
+    if not _NAME.fullmatch(partition):
+        raise LogError(f"{partition!r} cannot name a partition: use letters, digits and . _ - @ =, at most 200")
+    return partition
+
+
+def partitions(root: Path) -> list[str]:
+    """The names of all partitions of a log, sorted; empty if the folder is."""
+    if not root.is_dir():
+        raise LogError(f"no log at {root}: nothing has written there yet; check --log")
+    return sorted(p.name for p in root.iterdir() if p.is_dir() and _NAME.fullmatch(p.name))
+
+
+def segment_name(first_offset: int) -> str:
+    """The file name of the segment that begins with this offset."""
+    return f"{first_offset:020d}{SUFFIX}"
+
+
+def segments(folder: Path) -> list[tuple[int, Path]]:
+    """(first offset, path) of each segment of a partition, in order."""
+    found = [(int(p.name.removesuffix(SUFFIX)), p) for p in folder.glob(f"*{SUFFIX}") if p.name.removesuffix(SUFFIX).isdigit()]
+    return sorted(found)
+
+
+def read_mark(folder: Path) -> tuple[int, int, int] | None:
+    """(end offset, segment, position) that are fsynced, or None if the mark is missing or torn.
+
+    The writer replaces the mark's few bytes in place, so a torn read is possible, and tried again.
+    """
+    for _ in range(5):
+        try:
+            raw = (folder / MARK).read_bytes()[:MARK_BYTES]
+        except FileNotFoundError:
+            return None
+        mark = decode_mark(raw)
+        if mark is not None:
+            return mark
+    return None

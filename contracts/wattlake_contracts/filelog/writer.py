@@ -1,0 +1,200 @@
+"""Writing a partition of the file log, durably and within a bounded size."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import time
+from pathlib import Path
+
+from wattlake_contracts.filelog.format import HEADER_BYTES, MAX_RECORD_BYTES, encode_mark, encode_meta, encode_record
+from wattlake_contracts.filelog.partition import LOCK, MARK, LogError, check_name, read_mark, segment_name, segments
+from wattlake_contracts.filelog.reader import scan
+from wattlake_contracts.record import Meta, Stored
+
+
+class RecordTooLarge(LogError):
+    """The record is larger than the log allows; it was not written."""
+
+
+class LogWriter:
+    """The one writer of a partition.
+
+    root: the log's folder. partition: the writer's own name in it. segment_bytes: a segment is
+    closed when it grows beyond this. max_bytes: the oldest segments are deleted when all together
+    grow beyond this, and their records counted in `lost_records` (None: never).
+
+    A record is accepted once `sync` has returned. LogError if another process holds the partition
+    or the folder cannot be written; OSError from the disk is passed on, and the log stays usable:
+    what was not synced is cut off and can be appended again.
+    """
+
+    def __init__(self, root: Path, partition: str, *, segment_bytes: int = 16 * 2**20, max_bytes: int | None = None,
+                 max_record_bytes: int = MAX_RECORD_BYTES) -> None:
+        self.folder = root / check_name(partition)
+        self.segment_bytes, self.max_bytes, self.max_record_bytes = segment_bytes, max_bytes, max_record_bytes
+        self.lost_records = 0
+        self._file: int = -1
+        self._pending: list[bytes] = []
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            self._lock = os.open(self.folder / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        except OSError as error:
+            raise LogError(f"cannot write the log in {root}: {error.strerror}; check its owner and mode, or give another --log") from error
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            os.close(self._lock)
+            raise LogError(f"{self.folder} is being written by another process; stop it, or use another log") from error
+        self._mark = os.open(self.folder / MARK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        self._recover()
+
+    def _recover(self) -> None:
+        """Keep the valid prefix of the last segment, and go on after the last offset ever given out."""
+        found = segments(self.folder)
+        mark = read_mark(self.folder)
+        self.first_offset = found[0][0] if found else (mark[0] if mark else 0)
+        self.next_offset = max(mark[0] if mark else 0, self.first_offset)
+        keep = 0
+        if found:
+            base, path = found[-1]
+            raw = path.read_bytes()
+            keep = mark[2] if mark and mark[1] == base else 0
+            for item in scan(raw, memoryview(raw), path.name, base, base, base, 2**63, {}):
+                if isinstance(item, Stored):
+                    self.next_offset = max(self.next_offset, item.offset + 1)
+                    keep = max(keep, item.end)
+            self._open(base, path, min(keep, len(raw)))
+        else:
+            self._open(self.next_offset, self.folder / segment_name(self.next_offset), 0)
+        self._flush_and_mark()
+
+    def _open(self, base: int, path: Path, size: int) -> None:
+        fresh = not path.exists()
+        self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        os.ftruncate(self._file, size)
+        self._base, self._size = base, size
+        if fresh:
+            _sync_folder(self.folder)
+
+    def append(self, meta: Meta, seq: int, payload: bytes | memoryview, appended_ms: int | None = None) -> int:
+        """Take a record in and give its offset; it counts as accepted only after `sync`.
+
+        RecordTooLarge if it could never be shipped; nothing is written then.
+        """
+        head = encode_meta(meta)
+        if HEADER_BYTES + len(head) + len(payload) > self.max_record_bytes:
+            raise RecordTooLarge(
+                f"a {meta.kind} record of {len(payload)} bytes is over the limit of {self.max_record_bytes}; send fewer rows at a time")
+        when = time.time_ns() // 1_000_000 if appended_ms is None else appended_ms
+        offset = self.next_offset + len(self._pending)
+        self._pending.append(encode_record(head, payload, offset, seq, when))
+        return offset
+
+    def sync(self) -> int:
+        """Write and fsync what was appended; give the end offset, below which all is accepted.
+
+        OSError (disk full, I/O error): what was appended since the last sync is forgotten and not
+        accepted; the caller appends it again when there is room.
+        """
+        pending, self._pending = self._pending, []
+        if not pending:
+            return self.next_offset
+        blob = b"".join(pending)
+        try:
+            _write_all(self._file, blob, self._size)
+            _sync_data(self._file)
+        except OSError:
+            self._reopen()
+            raise
+        self._size += len(blob)
+        self.next_offset += len(pending)
+        self._flush_and_mark(synced=True)
+        if self._size >= self.segment_bytes:
+            self._roll()
+        if self.max_bytes is not None:
+            self._trim(self.max_bytes)
+        return self.next_offset
+
+    def _reopen(self) -> None:
+        # After a failed fsync the kernel may drop dirty pages and report success next time, so the
+        # descriptor is not trusted again: cut back to what was durable and open anew.
+        os.close(self._file)
+        self._open(self._base, self.folder / segment_name(self._base), self._size)
+
+    def _flush_and_mark(self, *, synced: bool = False) -> None:
+        if not synced:
+            _sync_data(self._file)
+        _write_all(self._mark, encode_mark(self.next_offset, self._base, self._size), 0)
+
+    def _roll(self) -> None:
+        try:
+            path = self.folder / segment_name(self.next_offset)
+            new = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        except OSError:
+            return  # no room for a new segment: the old one goes on growing
+        os.close(self._file)
+        self._file, self._base, self._size = new, self.next_offset, 0
+        _sync_folder(self.folder)
+        self._flush_and_mark()
+
+    def _trim(self, max_bytes: int) -> None:
+        found = segments(self.folder)
+        sizes = [path.stat().st_size for _, path in found]
+        total = sum(sizes)
+        for i, (base, path) in enumerate(found[:-1]):
+            if total <= max_bytes:
+                break
+            path.unlink()
+            total -= sizes[i]
+            self.lost_records += found[i + 1][0] - base
+            self.first_offset = found[i + 1][0]
+
+    def close(self) -> None:
+        """Sync and give the partition up."""
+        if self._file < 0:
+            return
+        try:
+            self.sync()
+        finally:
+            for descriptor in (self._file, self._mark, self._lock):
+                os.close(descriptor)
+            self._file = -1
+
+    def __enter__(self) -> LogWriter:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+def open_pooled(root: Path, stem: str, **options: int | None) -> LogWriter:
+    """A writer on the first free partition of `stem.0`, `stem.1`, …: short-lived writers share a few folders."""
+    last: LogError | None = None
+    for i in range(1000):
+        try:
+            return LogWriter(root, f"{stem}.{i}", **options)  # type: ignore[arg-type]  # same keywords
+        except LogError as error:
+            if not (root / f"{stem}.{i}" / LOCK).exists() or not isinstance(error.__cause__, BlockingIOError):
+                raise
+            last = error
+    raise LogError(f"all 1000 partitions {stem}.* are busy") from last
+
+
+#: macOS has no fdatasync
+_sync_data = getattr(os, "fdatasync", os.fsync)
+
+
+def _write_all(descriptor: int, blob: bytes, position: int) -> None:
+    view = memoryview(blob)
+    while view:
+        written = os.pwrite(descriptor, view, position)
+        view, position = view[written:], position + written
+
+
+def _sync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,65 @@
+"""A record of the log: who wrote it, its number, when, and its payload."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from wattlake_contracts.kind import VERSION
+
+ARROW = "application/vnd.apache.arrow.stream"
+JSON = "application/json"
+
+
+@dataclass(frozen=True, slots=True)
+class Meta:
+    """What all records of one writer and kind have in common.
+
+    kind: a name in kinds.KINDS. node: the writer's node (a reference record: its id). boot: random
+    per start of the writer; of an imported file, the hash of its content, kind, options and parser.
+    """
+
+    kind: str
+    node: str
+    boot: str
+    version: str = VERSION
+    content_type: str = JSON
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """One record. (node, boot, seq) is its identity, fixed when it is first written down."""
+
+    meta: Meta
+    seq: int
+    appended_ms: int
+    payload: bytes | memoryview
+
+    @property
+    def ce_id(self) -> str:
+        """The CloudEvents id: node/boot/seq."""
+        return f"{self.meta.node}/{self.meta.boot}/{self.seq}"
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """A record together with its place: its offset, and where its bytes end in their segment."""
+
+    offset: int
+    record: Record
+    end: int
+
+
+@dataclass(frozen=True, slots=True)
+class Damage:
+    """A stretch of a partition that cannot be read: what was in it is lost.
+
+    offset: the first one lost. records: how many, by the next good record's offset; 0 if no offset
+    is missing (bytes that belong to no record). raw: the first bytes of it.
+    """
+
+    offset: int
+    records: int
+    segment: str
+    position: int
+    reason: str
+    raw: bytes

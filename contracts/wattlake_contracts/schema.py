@@ -1,0 +1,77 @@
+"""What is derived from the declarations: JSON Schema, the lake's DDL, the reference page."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from wattlake_contracts.column import Column, Type
+from wattlake_contracts.kind import TOPIC_PREFIX, VERSION, Kind
+from wattlake_contracts.kinds import KINDS
+from wattlake_contracts.table import Table
+from wattlake_contracts.tables import TABLES
+
+_JSON_TYPES = {Type.STRING: "string", Type.INT: "integer", Type.FLOAT: "number", Type.BOOL: "boolean"}
+
+
+def json_schema(kind: Kind) -> dict[str, Any]:
+    """The JSON Schema (2020-12) of one row of a kind, in stored names and units."""
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "$id": f"urn:wattlake:{kind.name}:{VERSION}",
+        "title": kind.name, "description": kind.doc, "type": "object",
+        "properties": {c.name: _property(c) for c in kind.columns},
+        "required": [c.name for c in kind.columns if c.required],
+        "additionalProperties": True,
+    }
+
+
+def _property(column: Column) -> dict[str, Any]:
+    name = _JSON_TYPES[column.type]
+    made: dict[str, Any] = {"type": name if column.required else [name, "null"], "description": _doc(column)}
+    if column.choices:
+        made["enum"] = [*column.choices, *([] if column.required else [None])]
+    if column.minimum is not None:
+        made["minimum"] = column.minimum
+    if column.maximum is not None:
+        made["maximum"] = column.maximum
+    return made
+
+
+def _doc(column: Column) -> str:
+    return f"{column.doc} [{column.unit}]" if column.unit else column.doc
+
+
+def ddl(table: Table, catalogue: str = "lake") -> str:
+    """CREATE TABLE IF NOT EXISTS for a lake table. DuckLake keeps NOT NULL, and no key."""
+    columns = ", ".join(f'"{c.name}" {c.type.value}{" NOT NULL" if c.required else ""}' for c in table.columns)
+    return f'CREATE TABLE IF NOT EXISTS {catalogue}."{table.name}" ({columns})'
+
+
+def reference_page() -> str:
+    """docs/reference.md: every kind of message and every lake table, in Markdown."""
+    out = ["# Reference", "", "Made from the contracts by `make docs`; do not edit.", "",
+           f"Messages are of version {VERSION}. A newer minor version is accepted, another major is rejected.", "",
+           "## Messages and import columns", ""]
+    for kind in KINDS.values():
+        out += [f"### {kind.name}", "", kind.doc, "",
+                f"Topic `{TOPIC_PREFIX}{kind.topic}` ({kind.carrier}), lands in `{kind.table}`. Key: {', '.join(kind.key)}.", ""]
+        out += ["| column | import as | type | unit | needed | meaning |", "|---|---|---|---|---|---|"]
+        out += [_message_row(c, kind) for c in kind.columns]
+        out += ["", *(f"- {rule.reason}: {', '.join(rule.columns)}" for rule in kind.rules), ""]
+    out += ["## Lake tables", ""]
+    for table in TABLES.values():
+        out += [f"### {table.name}", "", f"{table.doc} Key: {', '.join(table.key)}.", "",
+                "| column | type | unit | meaning |", "|---|---|---|---|"]
+        out += [f"| {c.name} | {c.type.name.lower()} | {c.unit} | {_meaning(c)} |" for c in table.columns]
+        out.append("")
+    return "\n".join(out).rstrip() + "\n"
+
+
+def _message_row(column: Column, kind: Kind) -> str:
+    inputs = ", ".join(i.name for i in column.accepted_inputs) if kind.importable else ""
+    return f"| {column.name} | {inputs} | {column.type.name.lower()} | {column.unit} | {'yes' if column.required else ''} | {_meaning(column)} |"
+
+
+def _meaning(column: Column) -> str:
+    text = column.doc.replace("|", "\\|")
+    return f"{text} ({', '.join(column.choices)})" if column.choices else text
