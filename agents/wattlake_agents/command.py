@@ -1,0 +1,100 @@
+"""The `wattlake` command: assembled from the rooms' lists, each command imported when it is called."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import os
+import sys
+from importlib.metadata import entry_points
+from typing import Any
+
+import click
+import typer
+from typer.core import TyperGroup
+
+from wattlake_contracts.commands import Command
+from wattlake_contracts.errors import FAILED, WattlakeError
+
+GROUP = "wattlake.commands"
+
+
+def registered() -> dict[str, Command]:
+    """Every command that an installed room offers, by name."""
+    found: dict[str, Command] = {}
+    for entry in sorted(entry_points(group=GROUP), key=lambda e: e.name):
+        for command in entry.load():
+            found[command.name] = command
+    return found
+
+
+def missing(command: Command) -> tuple[str, ...]:
+    """The modules that a command needs and that are not installed."""
+    return tuple(name for name in command.needs if importlib.util.find_spec(name) is None)
+
+
+class LazyGroup(TyperGroup):
+    """A group that knows its commands by name and help, and imports one when it is called."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.known = registered()
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(self.known)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        command = self.known.get(cmd_name)
+        if command is None:
+            return None
+        # for the list of commands a name and a line are enough
+        if cmd_name not in sys.argv[1:] and not os.environ.get("_WATTLAKE_COMPLETE"):
+            return click.Command(cmd_name, help=command.help)
+        if lacking := missing(command):
+            def explain(**_: Any) -> None:
+                raise WattlakeError(f"`wattlake {cmd_name}` needs {', '.join(lacking)}, which the agent's install leaves out",
+                                    next_step=f"pip install 'wattlake[{command.extra}]'")
+            return click.Command(cmd_name, help=command.help, callback=explain, add_help_option=False,
+                                 context_settings={"ignore_unknown_options": True, "allow_extra_args": True})
+        module, _, attribute = command.target.partition(":")
+        made = typer.main.get_command(getattr(importlib.import_module(module), attribute))
+        made.name = cmd_name
+        return made
+
+
+app = typer.Typer(cls=LazyGroup, rich_markup_mode=None, no_args_is_help=True, pretty_exceptions_enable=False,
+                  help="Know, prove and cut the carbon of machine learning.\n\nStart with `wattlake demo`.",
+                  epilog="Exit codes: 0 ok, 1 failed, 2 usage, 3 a quality gate failed, 4 incomplete.",
+                  context_settings={"help_option_names": ["-h", "--help"]})
+
+
+@app.callback()
+def _root(debug: bool = typer.Option(False, "--debug", help="Show a traceback when something fails."),
+          version: bool = typer.Option(False, "--version", help="Print the version and exit.", is_eager=True)) -> None:
+    if version:
+        from importlib.metadata import version as installed
+        print(f"wattlake {installed('wattlake')}")
+        raise typer.Exit()
+    if debug:
+        os.environ["WATTLAKE_DEBUG"] = "1"
+
+
+def main() -> None:
+    """Run the command line; an error the user can mend is two lines, anything else asks for --debug."""
+    debug = "--debug" in sys.argv or bool(os.environ.get("WATTLAKE_DEBUG"))
+    try:
+        app(prog_name="wattlake")
+    except WattlakeError as error:
+        if debug:
+            raise
+        print(f"wattlake: {error}", file=sys.stderr)
+        sys.exit(error.exit_code)
+    except BrokenPipeError:
+        # the reader of a pipe went away (`| head`): not an error, and stdout must not be flushed again
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(FAILED)
+    except Exception as error:
+        if debug:
+            raise
+        print(f"wattlake: {type(error).__name__}: {error}\n  next: run it again as `wattlake --debug …` for the traceback", file=sys.stderr)
+        sys.exit(FAILED)
