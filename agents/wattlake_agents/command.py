@@ -7,6 +7,7 @@ import importlib.util
 import os
 import sys
 from importlib.metadata import entry_points
+from importlib.metadata import version as installed_version
 from typing import Any
 
 import click
@@ -68,13 +69,16 @@ app = typer.Typer(cls=LazyGroup, rich_markup_mode=None, no_args_is_help=True, pr
                   context_settings={"help_option_names": ["-h", "--help"]})
 
 
+def _print_version(asked: bool) -> None:
+    if asked:
+        print(f"wattlake {installed_version('wattlake')}")
+        raise typer.Exit
+
+
 @app.callback()
 def _root(debug: bool = typer.Option(False, "--debug", help="Show a traceback when something fails."),
-          version: bool = typer.Option(False, "--version", help="Print the version and exit.", is_eager=True)) -> None:
-    if version:
-        from importlib.metadata import version as installed
-        print(f"wattlake {installed('wattlake')}")
-        raise typer.Exit()
+          version: bool = typer.Option(False, "--version", help="Print the version and exit.", is_eager=True, callback=_print_version)) -> None:
+    del version  # handled by its callback
     if debug:
         os.environ["WATTLAKE_DEBUG"] = "1"
 

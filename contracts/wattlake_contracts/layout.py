@@ -1,0 +1,36 @@
+"""Where things lie in a lake's folder; writer and readers agree on it here."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+#: DuckLake's catalogue, a SQLite database in WAL mode.
+CATALOGUE = "catalogue.sqlite"
+#: The committed data files, and nothing else.
+DATA = "data"
+#: Files written and not committed yet; outside DATA, so that no scan finds them.
+STAGING = "staging"
+#: Held by the one committer.
+LOCK = "committer.lock"
+#: The lake's layout. A lake of a newer layout is not touched by an older Wattlake.
+LAKE_VERSION = 1
+#: The name under which the lake is attached in every connection.
+ALIAS = "lake"
+
+HOUR_MS = 3_600_000
+DAY_MS = 86_400_000
+
+
+def catalogue(lake: Path) -> Path:
+    """The catalogue's file."""
+    return lake / CATALOGUE
+
+
+def data(lake: Path) -> Path:
+    """The folder of committed files."""
+    return lake / DATA
+
+
+def data_file(lake: Path, table: str, name: str) -> Path:
+    """A committed file of a table: data/<table>/<name>."""
+    return lake / DATA / table / name
