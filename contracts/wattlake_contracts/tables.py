@@ -234,21 +234,14 @@ LOG_POSITIONS = Table(
 )
 READING_BOUNDS = Table(
     "reading_bounds", "book",
-    "The outermost readings of each counter and hour, so that a neighbour is found without opening its file. "
-    "Several rows of one key (one per landing) are merged by the reader.",
+    "The two outermost readings on either side of each counter and hour (duplicates too), as they came, so that a "
+    "neighbour is found without opening its file. One landing adds its own; the reader takes the outermost of all.",
     (
-        text("node", "the machine", required=True), text("device", "the device", required=True),
-        text("epoch", "the counter's life", required=True), instant("hour_ms", "the hour", required=True),
-        instant("first_ts_ms", "first reading", required=True), count("first_value", "its value (mJ, or mW where power)", required=True),
-        instant("second_ts_ms", "second reading; the first again if there is but one", required=True), count("second_value", "its value", required=True),
-        instant("penultimate_ts_ms", "last but one", required=True), count("penultimate_value", "its value", required=True),
-        instant("last_ts_ms", "last reading", required=True), count("last_value", "its value", required=True),
-        flag("power", "whether the values are powers", required=True),
-        text("device_kind", "what the device is", required=True), text("method", "how it is read", required=True),
-        text("boundary", "what it takes in", required=True), _SIMULATED,
-        count("readings", "how many readings the hour has, duplicates counted", "readings", required=True),
+        *(c.but(inputs=()) for c in READINGS.columns),
+        instant("hour_ms", "the hour", required=True),
+        count("batch", "the landing that added it", required=True),
     ),
-    ("node", "device", "epoch", "hour_ms"),
+    ("node", "device", "epoch", "hour_ms", "ts_ms", "batch"),
 )
 DIRTY = Table(
     "dirty", "book", "What must be accounted again: a key, the span touched and why.",

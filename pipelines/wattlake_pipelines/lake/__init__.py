@@ -1,0 +1,1 @@
+"""The lake as its one writer sees it: opening, committing, upkeep, verification."""

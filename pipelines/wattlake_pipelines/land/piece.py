@@ -1,0 +1,59 @@
+"""What a range yields for one shard, and its way through Beam as bytes.
+
+Beam's default coder would pickle an Arrow slice with the whole buffer it is cut from; these bytes
+are Arrow IPC and hold the rows they say and nothing else.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+
+from wattlake_pipelines.land.runs import Runs
+
+#: One row per record: its identity, and what decides between two of the same identity.
+RECORDS = pa.schema([("kind", pa.string()), ("writer", pa.string()), ("boot", pa.string()), ("seq", pa.int64()),
+                     ("appended_ms", pa.int64()), ("crc", pa.int64())])
+
+
+@dataclass(frozen=True)
+class ReadingPiece:
+    """Readings of one shard from one range. record_of: for each run, its row in `records`."""
+
+    runs: Runs
+    records: pa.Table
+    record_of: np.ndarray
+
+    def to_bytes(self) -> bytes:
+        """The piece as Arrow IPC: three streams one after the other."""
+        runs = self.runs.attributes
+        for name, values in (("start", self.runs.starts), ("length", self.runs.lengths), ("record", self.record_of)):
+            runs = runs.append_column(name, pa.array(values))
+        return pack((self.runs.rows, runs, self.records))
+
+    @staticmethod
+    def from_bytes(raw: bytes) -> ReadingPiece:
+        """The inverse of to_bytes."""
+        rows, runs, records = unpack(raw)
+        attributes = runs.drop_columns(["start", "length", "record"])
+        return ReadingPiece(Runs(rows, attributes, runs["start"].to_numpy(), runs["length"].to_numpy()), records, runs["record"].to_numpy())
+
+
+def pack(tables: tuple[pa.Table, ...]) -> bytes:
+    """Several tables as one run of bytes."""
+    sink = pa.BufferOutputStream()
+    for table in tables:
+        with pa.ipc.new_stream(sink, table.schema) as writer:
+            writer.write_table(table)
+    return bytes(sink.getvalue())
+
+
+def unpack(raw: bytes) -> list[pa.Table]:
+    """The inverse of pack; the tables share the bytes."""
+    source = pa.BufferReader(raw)
+    tables = []
+    while source.tell() < source.size():
+        tables.append(pa.ipc.open_stream(source).read_all())
+    return tables

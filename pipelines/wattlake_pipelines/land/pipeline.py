@@ -1,0 +1,94 @@
+"""Landing as a Beam pipeline: elements are ranges and bytes of columns, never rows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import apache_beam as beam
+import msgspec
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+from apache_beam.options.pipeline_options import PipelineOptions
+
+from wattlake_pipelines.lake.manifest import StagedFile
+from wattlake_pipelines.land.piece import ReadingPiece
+from wattlake_pipelines.land.read_range import BOOK, read_range
+from wattlake_pipelines.land.source import Range
+from wattlake_pipelines.land.write_book import write_book
+from wattlake_pipelines.land.write_readings import write_readings
+
+#: Files in the staging folder by which driver and workers speak.
+SEEN_FILE = "seen.parquet"
+PART = "part-{}.json"
+
+
+@dataclass(frozen=True)
+class Part:
+    """What one worker made: for the driver, as JSON in the staging folder."""
+
+    files: list[StagedFile]
+    dirty: list[tuple[str, str, int, int]]
+    rows: int
+    rejects: int
+    watermark_ms: int
+
+
+class ReadRange(beam.DoFn):
+    """A range → (shard, bytes)."""
+
+    def __init__(self, shards: int) -> None:
+        self._shards = shards
+
+    def process(self, element: Range) -> Iterator[tuple[int, bytes]]:
+        """Read one range."""
+        yield from read_range(element, self._shards)
+
+
+class WriteShard(beam.DoFn):
+    """All pieces of one shard (or the book) → staged files, and a part file that lists them."""
+
+    def __init__(self, staging: str, attempt: str, batch: int) -> None:
+        self._staging, self._attempt, self._batch = staging, attempt, batch
+
+    def process(self, element: tuple[int, Iterable[bytes]]) -> Iterator[str]:
+        """Write one shard."""
+        shard, parts = element
+        folder = Path(self._staging)
+        seen = pq.read_table(folder / SEEN_FILE)
+        if shard == BOOK:
+            booked = write_book(list(parts), seen, folder, self._attempt)
+            made = Part(booked.files, booked.dirty, sum(f.rows for f in booked.files if f.table.startswith(("raw_", "ref_"))), booked.rejects, booked.watermark_ms)
+        else:
+            made = _write_shard([ReadingPiece.from_bytes(p) for p in parts], seen, folder, self._attempt, shard, self._batch)
+        name = PART.format(shard)
+        (folder / name).write_bytes(msgspec.json.encode(asdict(made)))
+        yield name
+
+
+def _write_shard(pieces: Sequence[ReadingPiece], seen: pa.Table, folder: Path, attempt: str, shard: int, batch: int) -> Part:
+    files = write_readings(pieces, seen, folder, attempt, shard, batch)
+    raw = [f for f in files if f.day_ms >= 0]
+    hours = [h for f in raw for h in f.hours_ms]
+    dirty = [("readings", str(shard), min(hours), max(hours) + 3_600_000)] if hours else []
+    latest = max((pc.max(p.runs.rows["ts_ms"]).as_py() for p in pieces), default=-1) if hours else -1
+    return Part(files, dirty, sum(f.rows for f in raw), 0, latest)
+
+
+def land_pipeline(ranges: Sequence[Range], shards: int, staging: Path, attempt: str, batch: int, options: Sequence[str]) -> list[Part]:
+    """Run the pipeline over the ranges and give what its workers made.
+
+    options: Beam's own (`--runner=…`); FnApiRunner where none is named.
+    """
+    chosen = list(options) if any(o.startswith("--runner") for o in options) else ["--runner=FnApiRunner", *options]
+    with beam.Pipeline(options=PipelineOptions(chosen)) as pipeline:
+        _ = (
+            pipeline
+            | "Ranges" >> beam.Create(list(ranges), reshuffle=len(ranges) > 1)
+            | "Read" >> beam.ParDo(ReadRange(shards)).with_output_types(tuple[int, bytes])
+            | "ByShard" >> beam.GroupByKey()
+            | "Write" >> beam.ParDo(WriteShard(str(staging), attempt, batch)).with_output_types(str)
+        )
+    return [msgspec.json.decode(path.read_bytes(), type=Part) for path in sorted(staging.glob(PART.format("*")))]

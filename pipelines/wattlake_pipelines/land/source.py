@@ -1,0 +1,69 @@
+"""What part of the file log a round of landing takes: bounded ranges of offsets."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from wattlake_contracts.filelog.partition import partitions, segments
+from wattlake_contracts.filelog.reader import bounds, read
+from wattlake_contracts.record import Damage, Stored
+
+
+@dataclass(frozen=True)
+class Range:
+    """Offsets [start, end) of one partition. gone: records before start that the log no longer holds."""
+
+    log: str
+    root: str
+    partition: str
+    start: int
+    end: int
+    gone: int = 0
+
+    def read(self) -> Iterator[Stored | Damage]:
+        """What is in it, in order."""
+        return read(Path(self.root), self.partition, self.start, self.end)
+
+
+def log_identity(root: Path) -> str:
+    """The name under which a file log's positions are kept."""
+    return f"file:{root.resolve()}"
+
+
+def plan(root: Path, positions: Mapping[str, int], max_bytes: int, pieces: int = 1) -> list[Range]:
+    """Ranges that hold about max_bytes of what has not landed yet; empty when all has.
+
+    positions: partition → first offset not landed. pieces: cut each stretch into this many ranges
+    at least (they are elements of their own, so that workers share them).
+    """
+    found: list[Range] = []
+    taken = 0
+    for partition in partitions(root):
+        first, end = bounds(root, partition)
+        position = positions.get(partition, 0)
+        gone = max(0, first - position)
+        start = max(first, position)
+        for base, stop, size in _stretches(root / partition, end):
+            if stop <= start or taken >= max_bytes:
+                continue
+            begin = max(base, start)
+            found += _cut(Range(log_identity(root), str(root), partition, begin, stop, gone), pieces)
+            gone = 0
+            taken += size
+    return found
+
+
+def _stretches(folder: Path, end: int) -> list[tuple[int, int, int]]:
+    """(first offset, end offset, bytes) of each segment up to the durable end."""
+    listed = segments(folder)
+    return [(base, min(end, listed[i + 1][0] if i + 1 < len(listed) else end), path.stat().st_size) for i, (base, path) in enumerate(listed)]
+
+
+def _cut(whole: Range, pieces: int) -> list[Range]:
+    step = max(1, -(-(whole.end - whole.start) // pieces))
+    return [
+        Range(whole.log, whole.root, whole.partition, at, min(at + step, whole.end), whole.gone if at == whole.start else 0)
+        for at in range(whole.start, whole.end, step)
+    ]

@@ -1,0 +1,144 @@
+"""All that is not a reading: job events, transfers, serving, inventory, reference, rejects, and who was seen."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from wattlake_contracts.kind import Kind
+from wattlake_contracts.kinds import EMBODIED, GRID, JOBS, KINDS, NODES, REJECTS, SERVING, SITES, TRANSFERS, USAGE
+from wattlake_contracts.layout import HOUR_MS
+from wattlake_contracts.tables import REJECTED, SEEN, TABLES
+from wattlake_pipelines.arrow_schema import table_schema
+from wattlake_pipelines.lake.manifest import StagedFile, stage
+from wattlake_pipelines.land.piece import unpack
+from wattlake_pipelines.land.seen import fresh, merged
+
+#: An open job ends this long after its last renewal, if its writer did not say.
+LEASE_MS = 180_000
+#: The instants of a kind that move the lake's watermark. Reference data speaks of the future too.
+_INSTANTS = {JOBS.name: ("start_ms", "end_ms"), TRANSFERS.name: ("ts_ms",), SERVING.name: ("ts_ms",), USAGE.name: ("ts_ms",)}
+#: cause of dirt, its key and its span, per kind
+_DIRT = {JOBS.name: ("node", "start_ms", "end_ms"), NODES.name: ("node", "valid_from_ms", "valid_to_ms"), SITES.name: ("site", "valid_from_ms", "valid_to_ms"),
+         GRID.name: ("zone", "start_ms", "end_ms"), EMBODIED.name: ("sku", "valid_from_ms", "valid_from_ms"),
+         TRANSFERS.name: ("from_site", "ts_ms", "ts_ms"), SERVING.name: ("model", "ts_ms", "ts_ms")}
+#: Stands for an open side of a span.
+FOREVER_MS = 2**62
+
+
+@dataclass(frozen=True)
+class Booked:
+    """What the book's worker made. dirty: (cause, key, from, to). seen is replaced whole by its file."""
+
+    files: list[StagedFile]
+    dirty: list[tuple[str, str, int, int]]
+    rejects: int
+    watermark_ms: int
+
+
+def write_book(parts: Sequence[bytes], seen: pa.Table, folder: Path, attempt: str) -> Booked:
+    """Stage one file per table from the BOOK parts of all ranges."""
+    unpacked = [unpack(part) for part in parts]
+    records = pa.concat_tables([tables[0] for tables in unpacked])
+    is_fresh = fresh(records, seen)
+    taken = records.filter(pa.array(is_fresh))
+    files, dirty, watermark = [], [], -1
+    by_kind: dict[str, list[pa.Table]] = {}
+    for tables in unpacked:
+        for table in tables[2:]:
+            by_kind.setdefault(table.schema.metadata[b"kind"].decode(), []).append(table)
+    rejects = [_of_records(pa.concat_tables([tables[1] for tables in unpacked]), taken, keep_unnamed=True)]
+    for name, found in sorted(by_kind.items()):
+        rows = _of_records(pa.concat_tables(found), taken)
+        if rows.num_rows == 0:
+            continue
+        if name == REJECTS.name:
+            rejects.append(rows.select(rejects[0].column_names))
+            continue
+        rows = _complete(KINDS[name], rows)
+        watermark = max(watermark, _latest(rows, _INSTANTS.get(name, ())))
+        dirty += _dirt(name, rows)
+        table = TABLES[KINDS[name].table]
+        files.append(stage(table.name, rows.select(list(table.names)).cast(table_schema(table)), folder, f"{attempt}.parquet"))
+    rejected = pa.concat_tables(rejects).select(list(REJECTED.names))
+    if rejected.num_rows:
+        files.append(stage(REJECTED.name, rejected.cast(table_schema(REJECTED)), folder, f"{attempt}.parquet"))
+    if taken.num_rows:
+        files.append(stage(SEEN.name, merged(seen, taken).cast(table_schema(SEEN)), folder, f"{attempt}.parquet", day_ms=0, shard=0))
+    return Booked(files, dirty, rejected.num_rows, watermark)
+
+
+def _of_records(rows: pa.Table, records: pa.Table, *, keep_unnamed: bool = False) -> pa.Table:
+    """The rows that came in one of these records, once each; with keep_unnamed also those of no record."""
+    if rows.num_rows == 0:
+        return rows
+    keys = [f"{w}/{b}/{s}" for w, b, s in zip(*(records[n].to_pylist() for n in ("writer", "boot", "seq")), strict=True)]
+    wanted = set(keys)
+    mine = [None if w is None else f"{w}/{b}/{s}" for w, b, s in zip(*(rows[n].to_pylist() for n in ("writer", "boot", "seq")), strict=True)]
+    keep = [keep_unnamed if key is None else key in wanted for key in mine]
+    return _once(rows.filter(pa.array(keep)))
+
+
+def _once(rows: pa.Table) -> pa.Table:
+    """Without the copies that a record read twice in one round leaves: equal in every column, row for row."""
+    lines = rows.to_pylist()
+    seen_count: dict[str, int] = {}
+    keep = []
+    for line in lines:
+        key = json.dumps(line, sort_keys=True)
+        seen_count[key] = seen_count.get(key, 0) + 1
+        keep.append(seen_count[key] == 1)
+    return rows.filter(pa.array(keep, pa.bool_()))
+
+
+def _complete(kind: Kind, rows: pa.Table) -> pa.Table:
+    """Fill in what follows from the record: event and known-from times, leases, marks, versions."""
+    defaults: dict[str, object] = {"simulated": False, "estimated": False}
+    if kind is JOBS:
+        defaults["lease_ms"] = LEASE_MS
+    if kind is NODES:
+        defaults["event"] = "inventory"
+    for name, value in defaults.items():
+        if name in rows.column_names:
+            rows = rows.set_column(rows.column_names.index(name), name, rows[name].fill_null(value))
+    for name in ("event_ms", "known_from_ms"):
+        if name in rows.column_names:
+            rows = rows.set_column(rows.column_names.index(name), name, pc.coalesce(rows[name], rows["appended_ms"]))
+    if "version" in TABLES[kind.table].names:
+        rows = rows.append_column("version", pa.array(versions(rows, kind)))
+    return rows
+
+
+def versions(rows: pa.Table, kind: Kind) -> list[str]:
+    """The content hash of each row: of every column that the kind has but known_from and source."""
+    names = sorted(c.name for c in kind.columns if c.name not in {"known_from_ms", "source"})
+    return [hashlib.sha256(json.dumps(row, sort_keys=True).encode()).hexdigest()[:16] for row in rows.select(names).to_pylist()]
+
+
+def _latest(rows: pa.Table, names: Sequence[str]) -> int:
+    found = [pc.max(rows[name]).as_py() for name in names]
+    return max((value for value in found if value is not None), default=-1)
+
+
+def _dirt(name: str, rows: pa.Table) -> list[tuple[str, str, int, int]]:
+    """One span per key and stretch of neighbouring hours that the rows touch."""
+    if name not in _DIRT:
+        return []
+    key, start, end = _DIRT[name]
+    from_ms = rows[start].fill_null(0).to_numpy() // HOUR_MS
+    to_ms = np.maximum(-(-rows[end].fill_null(FOREVER_MS).to_numpy() // HOUR_MS), from_ms + 1)
+    spans: dict[str, list[tuple[int, int]]] = {}
+    for k, a, b in sorted(zip(rows[key].to_pylist(), from_ms.tolist(), to_ms.tolist(), strict=True), key=lambda s: (s[0] or "", s[1], s[2])):
+        mine = spans.setdefault(k or "", [])
+        if mine and a <= mine[-1][1]:
+            mine[-1] = (mine[-1][0], max(mine[-1][1], b))
+        else:
+            mine.append((a, b))
+    return [(name, k, a * HOUR_MS, b * HOUR_MS) for k, mine in spans.items() for a, b in mine]
