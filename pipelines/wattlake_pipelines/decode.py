@@ -1,0 +1,222 @@
+"""From a record of the log to a table of its kind's rows."""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Annotated, Any, NamedTuple
+
+import msgspec
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from wattlake_contracts.column import Column, Type
+from wattlake_contracts.kind import Kind, accepts
+from wattlake_contracts.kinds import KINDS
+from wattlake_contracts.record import ARROW, JSON, Record
+
+from wattlake_pipelines.arrow_schema import ARROW_TYPES, kind_schema
+
+#: A record is at most 1 MB on the file log; a broker may be set to allow more, but not without end.
+MAX_PAYLOAD_BYTES = 16 * 2**20
+#: Rows that cost no bytes (null or run-length columns) must not be able to fill the memory.
+MAX_ROWS = 2_000_000
+#: How much of a bad JSON row is kept as its body.
+MAX_BODY_BYTES = 64 * 1024
+
+
+class DecodeError(Exception):
+    """The record as a whole cannot be used. reason: what is wrong, in words for `rejects`."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
+class RowReject(NamedTuple):
+    """One row of a record that cannot be used: its number in the record from 0, why, and its JSON."""
+
+    row: int
+    reason: str
+    body: str
+
+
+class Decoded(NamedTuple):
+    """A record's rows.
+
+    table: the rows that could be read, exactly the columns of the kind with their Arrow types; not
+    yet checked against the contract's bounds. rows: the number of each in the record (int64).
+    rejects: the others.
+    """
+
+    table: pa.Table
+    rows: np.ndarray
+    rejects: list[RowReject]
+
+
+def decode(record: Record) -> Decoded:
+    """The rows of a record; DecodeError, and nothing else, if it cannot be used whatever its bytes are."""
+    kind = KINDS.get(record.meta.kind)
+    if kind is None:
+        raise DecodeError(f"unknown kind {record.meta.kind!r}")
+    if (why := accepts(record.meta.version)) is not None:
+        raise DecodeError(why)
+    if len(record.payload) > MAX_PAYLOAD_BYTES:
+        raise DecodeError(f"payload of {len(record.payload)} bytes is over the limit of {MAX_PAYLOAD_BYTES}")
+    content_type = record.meta.content_type.partition(";")[0].strip().lower()
+    if content_type == ARROW:
+        table = _arrow(record.payload, kind)
+        return Decoded(table, np.arange(table.num_rows), [])
+    if content_type == JSON:
+        return _json(record.payload, kind)
+    raise DecodeError(f"content type {record.meta.content_type!r} is neither {ARROW} nor {JSON}")
+
+
+def _arrow(payload: bytes | memoryview, kind: Kind) -> pa.Table:
+    try:
+        with pa.ipc.open_stream(pa.py_buffer(payload)) as stream:
+            names = stream.schema.names
+            batches, rows = [], 0
+            for batch in stream:
+                rows += batch.num_rows
+                if rows > MAX_ROWS:
+                    raise DecodeError(f"more than {MAX_ROWS} rows in one record")
+                batch.validate(full=True)
+                batches.append(batch)
+            source = pa.Table.from_batches(batches, schema=stream.schema)
+    except DecodeError:
+        raise
+    except Exception as error:  # foreign bytes: Arrow raises its own errors, OSError, ValueError, UnicodeError, MemoryError …
+        raise DecodeError(f"not an Arrow IPC stream: {_short(error)}") from error
+    columns = []
+    for column in kind.columns:
+        target = ARROW_TYPES[column.type]
+        if names.count(column.name) > 1:
+            raise DecodeError(f"column {column.name} stands there twice")
+        if column.name not in names:
+            columns.append(pa.nulls(source.num_rows, target))
+            continue
+        values = source.column(names.index(column.name))
+        columns.append(values if values.type == target else _converted(values, column, target))
+    return pa.Table.from_arrays(columns, schema=kind_schema(kind))
+
+
+def _converted(values: pa.ChunkedArray, column: Column, target: pa.DataType) -> pa.ChunkedArray:
+    """A column of another type than the contract's, converted where no value changes; DecodeError if it cannot be."""
+    given = values.type
+    try:
+        if pa.types.is_run_end_encoded(given):
+            values = pa.chunked_array([pc.run_end_decode(c) for c in values.chunks], given.value_type)
+        elif pa.types.is_dictionary(given):
+            values = values.cast(given.value_type)
+        inner = values.type
+        if inner == target:
+            return values
+        if pa.types.is_null(inner) or _may_become(inner, column):
+            return values.cast(target)
+        if pa.types.is_timestamp(inner) and any(i.time for i in column.inputs):
+            if inner.tz is None:
+                raise DecodeError(f"column {column.name} is a timestamp with no zone; write UTC or epoch ms")
+            # finer than a millisecond is cut off, as the contract has no finer time
+            return values.cast(pa.timestamp("ms", inner.tz), safe=inner.unit == "s").cast(target)
+    except DecodeError:
+        raise
+    except Exception as error:  # overflow or text that is none: said by Arrow in several classes
+        raise DecodeError(f"column {column.name} is {given} and does not fit {target}: {_short(error)}") from error
+    raise DecodeError(f"column {column.name} is {given}, not {target}")
+
+
+def _may_become(given: pa.DataType, column: Column) -> bool:
+    if column.type is Type.STRING:
+        return bool(pa.types.is_large_string(given) or pa.types.is_string_view(given))
+    if column.type is Type.INT:
+        return bool(pa.types.is_integer(given))
+    if column.type is Type.FLOAT:
+        return bool(pa.types.is_floating(given) or pa.types.is_integer(given))
+    return False
+
+
+_PYTHON_TYPES: dict[Type, Any] = {
+    Type.STRING: str, Type.INT: Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)], Type.FLOAT: float, Type.BOOL: bool,
+}
+
+
+@cache
+def _struct(kind: Kind) -> type[msgspec.Struct]:
+    fields = [(f"c{i}", _PYTHON_TYPES[c.type] | None, None) for i, c in enumerate(kind.columns)]
+    # the fields have neutral names, for a column may be called as a method of Struct
+    names = {f"c{i}": c.name for i, c in enumerate(kind.columns)}
+    return msgspec.defstruct(f"Row_{kind.name}", fields, rename=names, gc=False)
+
+
+@cache
+def _decoder(kind: Kind) -> msgspec.json.Decoder[Any]:
+    return msgspec.json.Decoder(list[_struct(kind)])  # type: ignore[misc]  # the struct is made from the contract at run time
+
+
+_raw_rows = msgspec.json.Decoder(list[msgspec.Raw]).decode
+_any_object = msgspec.json.Decoder(dict[str, Any]).decode
+
+
+def _json(payload: bytes | memoryview, kind: Kind) -> Decoded:
+    text = bytes(payload).strip()
+    if text[:1] != b"[":
+        text = b"[" + text + b"]"
+    rejects: list[RowReject] = []
+    try:
+        rows = _decoder(kind).decode(text)
+        numbers = np.arange(len(rows))
+    except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError):
+        rows, numbers, rejects = _json_rows(text, kind)
+    return Decoded(_table(rows, kind), numbers, rejects)
+
+
+def _json_rows(text: bytes, kind: Kind) -> tuple[list[Any], np.ndarray, list[RowReject]]:
+    """Row by row, where reading all at once failed: only the bad rows are left out."""
+    try:
+        raws = _raw_rows(text)
+    except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError) as error:
+        raise DecodeError(f"not JSON: {_short(error)}") from error
+    struct = _struct(kind)
+    one = msgspec.json.Decoder(struct).decode
+    rows, numbers, rejects = [], [], []
+    for number, raw in enumerate(raws):
+        try:
+            try:
+                row = one(raw)
+            except msgspec.ValidationError:
+                row = msgspec.convert(_whole_numbers(_any_object(raw), kind), struct)
+        except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError) as error:
+            rejects.append(RowReject(number, _short(error), bytes(raw)[:MAX_BODY_BYTES].decode("utf-8", "replace")))
+        else:
+            rows.append(row)
+            numbers.append(number)
+    return rows, np.array(numbers, dtype=np.int64), rejects
+
+
+def _whole_numbers(row: dict[str, Any], kind: Kind) -> dict[str, Any]:
+    """The row with 5.0 as 5 in integer columns: JSON knows one kind of number."""
+    for column in kind.columns:
+        value = row.get(column.name)
+        if column.type is Type.INT and isinstance(value, float) and value.is_integer():
+            row[column.name] = int(value)
+    return row
+
+
+def _table(rows: list[Any], kind: Kind) -> pa.Table:
+    columns = []
+    for i, column in enumerate(kind.columns):
+        values = [getattr(row, f"c{i}") for row in rows]
+        if column.type is Type.STRING:
+            # "" is as good as not given
+            values = [value or None for value in values]
+        try:
+            columns.append(pa.array(values, ARROW_TYPES[column.type]))
+        except (pa.ArrowException, UnicodeEncodeError, OverflowError) as error:
+            raise DecodeError(f"column {column.name}: {_short(error)}") from error
+    return pa.Table.from_arrays(columns, schema=kind_schema(kind))
+
+
+def _short(error: BaseException) -> str:
+    """What an error says, on one line; msgspec's paths name columns as they came."""
+    text = " ".join(str(error).split()) or type(error).__name__
+    return text if len(text) <= 300 else f"{text[:300]}…"
