@@ -13,7 +13,6 @@ from typing import Any
 import click
 import typer
 from typer.core import TyperGroup
-
 from wattlake_contracts.commands import Command
 from wattlake_contracts.errors import FAILED, WattlakeError
 

@@ -1,0 +1,213 @@
+"""The node agent: readers in threads, a flush every minute, and nothing else."""
+
+from __future__ import annotations
+
+import gc
+import os
+import signal
+import threading
+import time
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from wattlake_contracts.config import AgentConfig, Config, log_root
+from wattlake_contracts.errors import WattlakeError
+from wattlake_contracts.filelog.partition import LogError
+
+from wattlake_agents import epochs, process
+from wattlake_agents.health import Heartbeat, ReaderHealth
+from wattlake_agents.inventory import Inventory
+from wattlake_agents.jobs.renewal import renewals
+from wattlake_agents.message import Run, messages
+from wattlake_agents.reader import DISCOVER_S, Event, Owners, Reader
+from wattlake_agents.sensors.registry import open_sensors
+from wattlake_agents.sensors.sensor import Sensor
+from wattlake_agents.spool import Spool
+from wattlake_agents.state import EPOCHS, HEARTBEAT, INVENTORY, JOBS, boot_id, make_state_dir, node_name, read, replace, state_dir
+
+BEAT_S = 10.0
+RENEW_S = 60.0
+#: A heartbeat also goes to the log, but seldom: it is for people who look at many nodes.
+EVENT_BEAT_S = 600.0
+#: A reader that hangs must not keep the agent from starting.
+_START_S = 10.0
+
+
+class Agent:
+    """Reads this machine's energy counters and writes them to the log until told to stop.
+
+    config: what to do. log: the file log's address (default: the configuration's). sensors: the
+    readers (default: those of the configuration). events: a structlog logger for what happens.
+    """
+
+    def __init__(self, config: Config, log: str | None = None, sensors: list[Sensor] | None = None, events: Any = None,
+                 discover_s: float = DISCOVER_S) -> None:
+        self.config: AgentConfig = config.agent
+        self.node = node_name(self.config)
+        self.state = state_dir(self.config)
+        self.stop = threading.Event()
+        self.started_ms = time.time_ns() // 1_000_000
+        self.log = log_root(config, log)
+        make_state_dir(self.state)
+        self._events = events
+        self._boot_id = boot_id(Path(self.config.proc_root))
+        self.spool = Spool(self.log, self.node, f"agent.{self.node}", max_bytes=self.config.spool_max_mib * 2**20)
+        self.inventory = Inventory(self.node, self.config, read(self.state / INVENTORY))
+        kept = epochs.decode(read(self.state / EPOCHS), self._boot_id)
+        self._kept = dict(kept)
+        owners = Owners()
+        opened = open_sensors(self.config) if sensors is None else sensors
+        pace = (self.config.interval_s, self.config.reader_timeout_s, self.stop)
+        self.readers = [Reader(sensor, *pace, owners, kept, discover_s) for sensor in opened]
+        self._reported_records = self._reported_rows = 0
+        self._state_failed = False
+        self._event_beat_at = 0.0
+
+    def run(self) -> None:
+        """Run until `stop` is set (SIGTERM and SIGINT set it), then flush. WattlakeError if it cannot begin."""
+        try:
+            self.spool.open()
+        except LogError as error:
+            raise WattlakeError(str(error), subject="log", next_step="stop the other agent, or give another --log or --node") from error
+        for reader in self.readers:
+            reader.start()
+        for reader in self.readers:
+            reader.started.wait(_START_S)
+        self._say("started", node=self.node, log=str(self.log), devices=[d.name for r in self.readers for d in r.devices])
+        self._loop()
+        self.flush()
+        self.beat()
+        self.spool.close()
+        self._say("stopped", records=self.spool.written, pending=self.spool.pending)
+
+    def _loop(self) -> None:
+        # everything made so far stays: the collector need not look at it again
+        gc.collect()
+        gc.freeze()
+        self.flush()
+        self.beat()
+        self.renew()
+        now = time.monotonic()
+        tasks = ((self.config.flush_s, self.flush), (self.beat_s, self.beat), (RENEW_S, self.renew))
+        due = [now + every_s for every_s, _ in tasks]
+        while not self.stop.wait(max(0.0, min(due) - time.monotonic())):
+            now = time.monotonic()
+            for i, (every_s, task) in enumerate(tasks):
+                if due[i] <= now:
+                    task()
+                    due[i] = now + every_s
+
+    @property
+    def beat_s(self) -> float:
+        """Seconds between two writings of the heartbeat file."""
+        return min(BEAT_S, self.config.flush_s)
+
+    def flush(self) -> None:
+        """Write down what was read since the last flush."""
+        runs: list[Run] = []
+        events: list[Event] = []
+        for reader in self.readers:
+            fresh, happened = reader.drain()
+            runs += fresh
+            events += happened
+        now_ms = time.time_ns() // 1_000_000
+        rows = self.inventory.rows([d for r in self.readers for d in r.devices], now_ms if self.spool.last_sync_ms else self.started_ms)
+        rows += [self._event_row(event) for event in events]
+        rows += self._loss_rows(now_ms)
+        if time.monotonic() >= self._event_beat_at:
+            self._event_beat_at = time.monotonic() + EVENT_BEAT_S
+            rows.append({"node": self.node, "event": "heartbeat", "event_ms": now_ms,
+                         "detail": f"cpu {process.cpu_s():.1f} s, memory {process.rss_bytes() >> 20} MiB, {self.spool.rows} rows"})
+        self.spool.add_json("nodes", rows)
+        for payload, count in messages(self.node, runs):
+            self.spool.add("readings", payload, count, arrow=True)
+        before = self.spool.error
+        if not self.spool.sync() and self.spool.error != before:
+            self._say("write_failed", error=self.spool.error, waiting=self.spool.pending)
+        elif before and not self.spool.error:
+            self._say("write_recovered", lost_rows=self.spool.lost_rows)
+        for event in events:
+            self._say(event.event, device=event.device, detail=event.detail)
+        self._keep()
+
+    def beat(self) -> None:
+        """Write the heartbeat file."""
+        self._store(HEARTBEAT, msgspec.json.encode(self.heartbeat()))
+
+    def renew(self) -> None:
+        """Renew every job that is registered, and pass on what jobs could not write themselves."""
+        found = renewals(self.state / JOBS, self.node, self._boot_id)
+        self.spool.add_json("jobs", found.rows)
+        if self.spool.sync():
+            found.forget()
+
+    def heartbeat(self) -> Heartbeat:
+        """The agent's state now."""
+        spool = self.spool
+        return Heartbeat(
+            node=self.node, pid=os.getpid(), boot=spool.boot, log=str(self.log), started_ms=self.started_ms,
+            beat_ms=time.time_ns() // 1_000_000, beat_s=self.beat_s, interval_s=self.config.interval_s, flush_s=self.config.flush_s,
+            last_reading_ms=max((r.last_ts_ms for r in self.readers), default=0), last_sync_ms=spool.last_sync_ms,
+            records=spool.written, rows=spool.rows, pending_records=spool.pending, lost_records=spool.lost_records,
+            lost_rows=self._lost_rows(), write_error=spool.error, cpu_s=process.cpu_s(), rss_bytes=process.rss_bytes(),
+            readers=[reader_health(r) for r in self.readers],
+        )
+
+    def _event_row(self, event: Event) -> dict[str, object]:
+        row: dict[str, object] = {"node": self.node, "event": event.event, "detail": event.detail, "event_ms": event.at_ms}
+        if event.device is not None:
+            row["device"] = event.device
+        return row
+
+    def _lost_rows(self) -> int:
+        return self.spool.lost_rows + sum(c.dropped for r in self.readers for c in tuple(r.channels.values()))
+
+    def _loss_rows(self, now_ms: int) -> list[dict[str, object]]:
+        records, rows = self.spool.lost_records, self._lost_rows()
+        found = []
+        if records > self._reported_records:
+            found.append(f"{records - self._reported_records} of the oldest records deleted: the log is at agent.spool_max_mib")
+        if rows > self._reported_rows:
+            found.append(f"{rows - self._reported_rows} rows given up in memory: the log could not be written")
+        self._reported_records, self._reported_rows = records, rows
+        return [{"node": self.node, "event": "records_lost", "detail": detail, "event_ms": now_ms} for detail in found]
+
+    def _keep(self) -> None:
+        """Keep the lives of the counters and the inventory for the next start."""
+        for reader in self.readers:
+            self._kept.update(reader.lives())
+        self._store(EPOCHS, epochs.encode(self._kept, self._boot_id))
+        self._store(INVENTORY, self.inventory.encode())
+
+    def _store(self, name: str, raw: bytes) -> None:
+        try:
+            replace(self.state / name, raw)
+        except OSError as error:
+            if not self._state_failed:
+                self._say("state_not_kept", file=name, error=error.strerror)
+            self._state_failed = True
+        else:
+            self._state_failed = False
+
+    def _say(self, event: str, **fields: object) -> None:
+        if self._events is not None:
+            with suppress(OSError):  # stderr may be gone; the agent is not
+                self._events.info(event, **fields)
+
+
+def reader_health(reader: Reader) -> ReaderHealth:
+    """How a reader does."""
+    problems = [str(p) for p in reader.problems()]
+    state = "hung" if reader.hung else "failing" if problems else "absent" if reader.absent is not None else "reading"
+    return ReaderHealth(
+        name=reader.sensor.name, state=state, devices=[d.name for d in reader.devices], last_reading_ms=reader.last_ts_ms,
+        readings=reader.readings, failures=reader.failures, problems=problems or ([reader.absent] if reader.absent else []),
+    )
+
+
+def stop_on_signals(agent: Agent) -> None:
+    """Let SIGTERM and SIGINT end the agent after a last flush."""
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: agent.stop.set())

@@ -1,0 +1,94 @@
+"""The agent's heartbeat file, and what it says about the agent's health."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import msgspec
+
+from wattlake_agents.state import HEARTBEAT, read
+
+
+class ReaderHealth(msgspec.Struct):
+    """How one reader does. state: reading, absent, failing or hung."""
+
+    name: str
+    state: str
+    devices: list[str]
+    last_reading_ms: int
+    readings: int
+    failures: int
+    problems: list[str]
+
+
+class Heartbeat(msgspec.Struct):
+    """What the agent says of itself every `beat_s` seconds. Instants in epoch ms, 0 for never."""
+
+    node: str
+    pid: int
+    boot: str
+    log: str
+    started_ms: int
+    beat_ms: int
+    beat_s: float
+    interval_s: float
+    flush_s: float
+    last_reading_ms: int
+    last_sync_ms: int
+    records: int
+    rows: int
+    pending_records: int
+    lost_records: int
+    lost_rows: int
+    write_error: str
+    cpu_s: float
+    rss_bytes: int
+    readers: list[ReaderHealth]
+
+
+def load(folder: Path) -> Heartbeat | None:
+    """The heartbeat file of a state folder, or None if there is none that can be read."""
+    raw = read(folder / HEARTBEAT)
+    if raw is None:
+        return None
+    try:
+        return msgspec.json.decode(raw, type=Heartbeat)
+    except msgspec.MsgspecError:
+        return None
+
+
+def ailments(beat: Heartbeat, now_ms: int) -> list[str]:
+    """Why the agent is not healthy, each in a line; empty if it is.
+
+    An agent that lives but writes nothing is not healthy.
+    """
+    found: list[str] = []
+    late_ms = 1000 * (3 * beat.beat_s + 5)
+    if not _alive(beat.pid):
+        found.append(f"the agent (pid {beat.pid}) is not running: start it with `wattlake agent run`")
+    elif now_ms - beat.beat_ms > late_ms:
+        found.append(f"its last sign of life is {_ago(now_ms - beat.beat_ms)} old: it hangs; restart it")
+    if now_ms - max(beat.last_reading_ms, beat.started_ms) > 1000 * (5 * beat.interval_s + 3 * beat.beat_s + 5):
+        found.append("it reads nothing: `wattlake agent once` says why")
+    # two flushes may lie between a reading and its record, and the heartbeat is itself some seconds old
+    if now_ms - max(beat.last_sync_ms, beat.started_ms) > 1000 * (2 * beat.flush_s + 3 * beat.beat_s + 5):
+        found.append("it writes nothing to the log: check the disk and --log")
+    if beat.write_error:
+        found.append(f"the last write failed: {beat.write_error}")
+    return found
+
+
+def _alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
+def _ago(ms: int) -> str:
+    seconds = ms // 1000
+    return f"{seconds} s" if seconds < 120 else f"{seconds // 60} min" if seconds < 7200 else f"{seconds // 3600} h"

@@ -1,0 +1,91 @@
+"""The agent's page for Prometheus, on the loopback interface unless told otherwise."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any
+
+from wattlake_contracts.errors import UsageError, WattlakeError
+
+from wattlake_agents import process
+
+if TYPE_CHECKING:
+    from wattlake_agents.agent import Agent
+
+_DEVICE = ("node", "device", "device_kind", "method", "parent")
+
+
+class AgentCollector:
+    """Makes the metrics when they are asked for, so that a reading costs nothing more."""
+
+    def __init__(self, agent: Agent) -> None:
+        self._agent = agent
+
+    def collect(self) -> Iterator[Any]:
+        """The metric families of one scrape."""
+        from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
+
+        agent, node = self._agent, self._agent.node
+        energy = CounterMetricFamily(
+            "wattlake_device_energy_joules", "Energy of a device. A device with a parent lies within it: never add the two.", labels=_DEVICE)
+        power = GaugeMetricFamily("wattlake_device_power_watts", "Mean power between the last two readings.", labels=_DEVICE)
+        errors = CounterMetricFamily("wattlake_read_failures", "Failed readings: gaps.", labels=("node", "reader"))
+        readings = CounterMetricFamily("wattlake_readings", "Readings taken.", labels=("node", "reader"))
+        hung = GaugeMetricFamily("wattlake_reader_hung", "1 while a reader does not answer.", labels=("node", "reader"))
+        for reader in agent.readers:
+            for channel in tuple(reader.channels.values()):
+                d = channel.device
+                labels = (node, d.name, d.kind, d.method, d.parent or "")
+                if channel.counter.epoch and not channel.lost:
+                    energy.add_metric(labels, channel.counter.total_uj / 1e6)
+                    if channel.power_mw is not None:
+                        power.add_metric(labels, channel.power_mw / 1000)
+            errors.add_metric((node, reader.sensor.name), reader.failures)
+            readings.add_metric((node, reader.sensor.name), reader.readings)
+            hung.add_metric((node, reader.sensor.name), int(reader.hung))
+        yield from (energy, power, errors, readings, hung)
+        beat = agent.heartbeat()
+        for name, text, value in (
+            ("wattlake_agent_cpu_seconds", "CPU time of the agent itself.", process.cpu_s()),
+            ("wattlake_agent_records_written", "Records accepted by the log.", beat.records),
+            ("wattlake_agent_records_lost", "Records deleted from the log because it was full.", beat.lost_records),
+            ("wattlake_agent_rows_lost", "Rows given up in memory because the log could not be written.", beat.lost_rows),
+        ):
+            family = CounterMetricFamily(name, text, labels=("node",))
+            family.add_metric((node,), value)
+            yield family
+        for name, text, value in (
+            ("wattlake_agent_resident_bytes", "Memory of the agent itself.", process.rss_bytes()),
+            ("wattlake_agent_records_waiting", "Records that wait for the disk.", beat.pending_records),
+            ("wattlake_agent_last_write_timestamp_seconds", "When the log last accepted records.", beat.last_sync_ms / 1000),
+            ("wattlake_agent_last_reading_timestamp_seconds", "When a device was last read.", beat.last_reading_ms / 1000),
+        ):
+            gauge = GaugeMetricFamily(name, text, labels=("node",))
+            gauge.add_metric((node,), value)
+            yield gauge
+
+
+def serve(agent: Agent, address: str) -> Callable[[], None]:
+    """Show the metrics at HOST:PORT until the returned function is called.
+
+    UsageError if the address makes no sense, WattlakeError if it is taken.
+    """
+    from prometheus_client import CollectorRegistry, start_http_server
+
+    host, colon, port = address.rpartition(":")
+    if not (colon and host and port.isdigit() and int(port) < 65536):
+        raise UsageError(f"{address!r} is no address", subject="agent.metrics", next_step="write HOST:PORT, or leave it empty for no metrics")
+    registry = CollectorRegistry()
+    registry.register(AgentCollector(agent))
+    try:
+        server, thread = start_http_server(int(port), addr=host.strip("[]"), registry=registry)
+    except OSError as error:
+        raise WattlakeError(f"cannot show the metrics: {error.strerror or error}", subject=address,
+                            next_step="set agent.metrics (WATTLAKE_AGENT_METRICS) to another HOST:PORT, or to nothing") from error
+
+    def close() -> None:
+        server.shutdown()
+        server.server_close()
+        thread.join(1)
+
+    return close

@@ -1,0 +1,86 @@
+"""The figures of the CPU-time model, from the factor files that come with Wattlake."""
+
+from __future__ import annotations
+
+import csv
+import io
+import re
+from bisect import bisect_right
+from dataclasses import dataclass
+from importlib.resources import files
+
+_FACTORS = files("wattlake_contracts") / "factors"
+
+
+@dataclass(frozen=True)
+class Curve:
+    """Power over load, linear between points.
+
+    load: 0..1, ascending. value_uw, low_uw, high_uw: the power of one package at each, in µW, and
+    its range. source: where the figures come from.
+    """
+
+    load: tuple[float, ...]
+    value_uw: tuple[float, ...]
+    low_uw: tuple[float, ...]
+    high_uw: tuple[float, ...]
+    source: str
+
+    def power_uw(self, load: float) -> int:
+        """The power at a load; a load outside the curve counts as its end."""
+        at = min(max(load, self.load[0]), self.load[-1])
+        i = min(max(bisect_right(self.load, at), 1), len(self.load) - 1)
+        x0, x1, y0, y1 = self.load[i - 1], self.load[i], self.value_uw[i - 1], self.value_uw[i]
+        return round(y0 + (y1 - y0) * (at - x0) / (x1 - x0))
+
+
+def power_curve(model: str | None, threads: int, *, virtual: bool) -> Curve:
+    """The curve of a package with that many visible threads.
+
+    A whole machine whose model has a known TDP: fraction of the TDP. A virtual machine sees only a
+    part of a package, and an unknown model has no TDP: both are taken per thread.
+    """
+    rows = _rows("cpu_model.csv")
+    tdp = None if virtual or not model else tdp_w(model)
+    if tdp is not None:
+        value, low, high, source = tdp
+        points = [r for r in rows if r["quantity"] == "tdp_fraction"]
+        return _curve(points, value * 1e6, low * 1e6, high * 1e6, f"TDP {value:g} W ({source}) x load curve ({points[0]['source']})")
+    points = [r for r in rows if r["quantity"] == "thread_power"]
+    scale = threads * 1e6
+    return _curve(points, scale, scale, scale, f"{threads} threads x power per thread ({points[0]['source']})")
+
+
+def tdp_w(model: str) -> tuple[float, float, float, str] | None:
+    """(TDP in W, low, high, source) of a CPU model, or None if the factor file does not know it.
+
+    The pattern is a regular expression, or a part of the name; where several fit, the longest wins.
+    """
+    best: dict[str, str] | None = None
+    for row in _rows("tdp.csv"):
+        if row["device_kind"] == "cpu" and _fits(row["name_pattern"], model) and (
+                best is None or len(row["name_pattern"]) > len(best["name_pattern"])):
+            best = row
+    if best is None:
+        return None
+    value = float(best["value"])
+    return value, float(best["low"] or value), float(best["high"] or value), best["source"]
+
+
+def _fits(pattern: str, model: str) -> bool:
+    return pattern.lower() in model.lower() or re.search(pattern, model, re.IGNORECASE) is not None
+
+
+def _curve(points: list[dict[str, str]], value: float, low: float, high: float, source: str) -> Curve:
+    points = sorted(points, key=lambda r: float(r["at"]))
+    return Curve(
+        tuple(float(r["at"]) for r in points), tuple(float(r["value"]) * value for r in points),
+        tuple(float(r["low"]) * low for r in points), tuple(float(r["high"]) * high for r in points), source,
+    )
+
+
+def _rows(name: str) -> list[dict[str, str]]:
+    file = _FACTORS / name
+    if not file.is_file():
+        return []
+    return list(csv.DictReader(io.StringIO(file.read_text(encoding="utf-8"))))

@@ -1,0 +1,126 @@
+"""The agent's records on their way to the log: kept in memory, within bounds, while the disk is full."""
+
+from __future__ import annotations
+
+import errno
+import secrets
+import time
+from collections import deque
+from contextlib import suppress
+from pathlib import Path
+
+import msgspec
+from wattlake_contracts.filelog.format import MAX_RECORD_BYTES
+from wattlake_contracts.filelog.partition import LogError
+from wattlake_contracts.filelog.writer import LogWriter
+from wattlake_contracts.record import ARROW, JSON, Meta
+
+#: What may wait in memory for the disk to have room again.
+PENDING_BYTES = 8 * 2**20
+#: Half of what a record may hold.
+_JSON_BYTES = MAX_RECORD_BYTES // 2
+
+
+class Spool:
+    """Numbers the records of one life of a writer and writes them to its partition.
+
+    A record keeps its number however often it must be tried, so that it counts once. lost_rows:
+    readings and events given up because the disk stayed full; lost_records: records deleted from the
+    log because it reached its bound.
+    """
+
+    def __init__(self, root: Path, node: str, partition: str, *, max_bytes: int | None = None, pending_bytes: int = PENDING_BYTES) -> None:
+        self.root, self.node, self.boot = root, node, secrets.token_hex(8)
+        self.error = ""
+        self.lost_rows = self.written = self.rows = 0
+        self.last_sync_ms = 0
+        self._partition, self._max_bytes, self._pending_limit = partition, max_bytes, pending_bytes
+        self._writer: LogWriter | None = None
+        self._metas: dict[tuple[str, str], Meta] = {}
+        self._pending: deque[tuple[Meta, int, bytes, int, int]] = deque()
+        self._pending_bytes = 0
+        self._seq = 0
+
+    @property
+    def lost_records(self) -> int:
+        return self._writer.lost_records if self._writer is not None else 0
+
+    @property
+    def pending(self) -> int:
+        """Records that wait for the disk."""
+        return len(self._pending)
+
+    def open(self) -> None:
+        """Take the partition. LogError if it cannot be had; a full disk is only noted."""
+        try:
+            self._writer = LogWriter(self.root, self._partition, max_bytes=self._max_bytes)
+        except OSError as error:
+            self.error = f"cannot write the log: {error.strerror}"
+        except LogError as error:
+            if not _passing(error.__cause__):
+                raise
+            self.error = str(error)
+
+    def add(self, kind: str, payload: bytes, rows: int, *, arrow: bool = False) -> None:
+        """Take a record in. It is accepted once `sync` says so; the oldest go when too much waits."""
+        content = ARROW if arrow else JSON
+        meta = self._metas.get((kind, content))
+        if meta is None:
+            meta = self._metas[kind, content] = Meta(kind, self.node, self.boot, content_type=content)
+        self._pending.append((meta, self._seq, payload, rows, time.time_ns() // 1_000_000))
+        self._seq += 1
+        self._pending_bytes += len(payload)
+        while self._pending_bytes > self._pending_limit and len(self._pending) > 1:
+            _, _, old, old_rows, _ = self._pending.popleft()
+            self._pending_bytes -= len(old)
+            self.lost_rows += old_rows
+
+    def add_json(self, kind: str, rows: list[dict[str, object]]) -> None:
+        """Take rows of a JSON kind in, as one record, or several where one would be too large."""
+        if not rows:
+            return
+        payload = msgspec.json.encode(rows)
+        if len(payload) > _JSON_BYTES and len(rows) > 1:
+            self.add_json(kind, rows[: len(rows) // 2])
+            self.add_json(kind, rows[len(rows) // 2 :])
+        else:
+            self.add(kind, payload, len(rows))
+
+    def sync(self) -> bool:
+        """Write what waits, durably; whether all of it is accepted now. Never raises for a full disk."""
+        if not self._pending:
+            return True
+        try:
+            if self._writer is None:
+                self.open()
+                if self._writer is None:
+                    return False
+            for meta, seq, payload, _, appended_ms in self._pending:
+                self._writer.append(meta, seq, payload, appended_ms)
+            self._writer.sync()
+        except OSError as error:
+            self.error = f"cannot write the log: {error.strerror}"
+            return False
+        except LogError as error:
+            self.error = str(error)
+            return False
+        self.error = ""
+        self.written += len(self._pending)
+        self.rows += sum(item[3] for item in self._pending)
+        self._pending.clear()
+        self._pending_bytes = 0
+        self.last_sync_ms = time.time_ns() // 1_000_000
+        return True
+
+    def close(self) -> None:
+        """Give the partition up; what waits is tried once more."""
+        self.sync()
+        if self._writer is not None:
+            with suppress(OSError):  # it was noted by sync already, and there is nothing left to try
+                self._writer.close()
+            self._writer = None
+
+
+def _passing(error: BaseException | None) -> bool:
+    """Whether it may pass by itself: no space, no quota, an I/O error."""
+    return isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EIO)

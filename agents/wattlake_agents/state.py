@@ -1,0 +1,70 @@
+"""The agent's small files: where they lie, written whole or not at all."""
+
+from __future__ import annotations
+
+import os
+import socket
+from pathlib import Path
+
+from wattlake_contracts.config import AgentConfig
+from wattlake_contracts.errors import WattlakeError
+
+HEARTBEAT = "agent.json"
+EPOCHS = "epochs.json"
+INVENTORY = "inventory.json"
+JOBS = "jobs"
+
+
+def state_dir(config: AgentConfig) -> Path:
+    """The folder where the agent and the job commands meet; it need not exist yet."""
+    if config.state_dir:
+        return Path(config.state_dir)
+    runtime = os.environ.get("XDG_RUNTIME_DIR")
+    return Path(runtime) / "wattlake" if runtime else Path("/run/wattlake")
+
+
+def make_state_dir(folder: Path) -> None:
+    """Make it, with a jobs folder where every user may register a job of theirs, as in /tmp.
+
+    WattlakeError if it cannot be written.
+    """
+    jobs = folder / JOBS
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        if not jobs.is_dir():
+            jobs.mkdir()
+            jobs.chmod(0o1777)
+        if not os.access(folder, os.W_OK):
+            raise PermissionError(13, os.strerror(13))
+    except OSError as error:
+        raise WattlakeError(f"cannot keep the agent's state: {error.strerror}", subject=str(folder),
+                            next_step="run as its owner, or set agent.state_dir (WATTLAKE_AGENT_STATE_DIR) to a folder you may write") from error
+
+
+def node_name(config: AgentConfig) -> str:
+    """The node's name: configured, else the host name."""
+    return config.node or socket.gethostname()
+
+
+def boot_id(proc_root: Path) -> str:
+    """What names this boot of the machine; empty where the kernel does not say."""
+    return (read(proc_root / "sys/kernel/random/boot_id") or b"").decode(errors="replace").strip()
+
+
+def read(path: Path) -> bytes | None:
+    """A file's bytes, or None if it is not there or not readable."""
+    try:
+        return path.read_bytes()
+    except OSError:
+        return None
+
+
+def replace(path: Path, raw: bytes) -> None:
+    """Put a file in the place of the old one in one step. OSError is passed on."""
+    fresh = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        fresh.write_bytes(raw)
+        fresh.replace(path)
+    except OSError:
+        fresh.unlink(missing_ok=True)
+        raise

@@ -1,0 +1,47 @@
+"""How the agent of this machine does, from its heartbeat file."""
+
+from __future__ import annotations
+
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+
+from wattlake_contracts.config import AgentConfig
+
+from wattlake_agents.health import Heartbeat, ailments, load
+from wattlake_agents.state import state_dir
+
+
+def report(config: AgentConfig) -> tuple[list[tuple[str, object]], list[str]]:
+    """(name and value of what is known, why it is unhealthy)."""
+    folder = state_dir(config)
+    beat = load(folder)
+    if beat is None:
+        return [("state_dir", str(folder)), ("state", "none")], [f"no agent has left a sign of life in {folder}: start `wattlake agent run`"]
+    ill = ailments(beat, time.time_ns() // 1_000_000)
+    return _rows(beat, "unhealthy" if ill else "healthy"), ill
+
+
+def _rows(beat: Heartbeat, state: str) -> list[tuple[str, object]]:
+    return [
+        ("state", state), ("node", beat.node), ("pid", beat.pid), ("log", beat.log),
+        ("log_bytes", log_bytes(Path(beat.log) / f"agent.{beat.node}")),
+        ("started", _when(beat.started_ms)), ("last_sign_of_life", _when(beat.beat_ms)), ("last_reading", _when(beat.last_reading_ms)),
+        ("last_write", _when(beat.last_sync_ms)), ("records_written", beat.records), ("rows_written", beat.rows),
+        ("records_waiting", beat.pending_records), ("records_lost", beat.lost_records), ("rows_lost", beat.lost_rows),
+        ("cpu_s", round(beat.cpu_s, 3)), ("memory_mib", round(beat.rss_bytes / 2**20, 1)),
+        ("readers", [f"{r.name} {r.state}" + (f" ({', '.join(r.devices)})" if r.devices else "") for r in beat.readers]),
+        ("reader_errors", [p.replace("\n  ", "; ") for r in beat.readers if r.state in ("failing", "hung") for p in r.problems]),
+    ]
+
+
+def log_bytes(partition: Path) -> int:
+    """How large a partition is on disk; 0 if it is not there."""
+    try:
+        return sum(path.stat().st_size for path in partition.iterdir() if path.suffix == ".wlog")
+    except OSError:
+        return 0
+
+
+def _when(ms: int) -> str | None:
+    return datetime.fromtimestamp(ms / 1000, UTC).strftime("%Y-%m-%dT%H:%M:%SZ") if ms else None
