@@ -27,7 +27,7 @@ class AgentCollector:
 
         agent, node = self._agent, self._agent.node
         energy = CounterMetricFamily(
-            "wattlake_device_energy_joules", "Energy of a device. A device with a parent lies within it: never add the two.", labels=_DEVICE)
+            "wattlake_device_energy_joules", "Energy of a device. One with a parent lies within it: never add the two.", labels=_DEVICE)
         power = GaugeMetricFamily("wattlake_device_power_watts", "Mean power between the last two readings.", labels=_DEVICE)
         errors = CounterMetricFamily("wattlake_read_failures", "Failed readings: gaps.", labels=("node", "reader"))
         readings = CounterMetricFamily("wattlake_readings", "Readings taken.", labels=("node", "reader"))
@@ -49,7 +49,7 @@ class AgentCollector:
             ("wattlake_agent_cpu_seconds", "CPU time of the agent itself.", process.cpu_s()),
             ("wattlake_agent_records_written", "Records accepted by the log.", beat.records),
             ("wattlake_agent_records_lost", "Records deleted from the log because it was full.", beat.lost_records),
-            ("wattlake_agent_rows_lost", "Rows given up in memory because the log could not be written.", beat.lost_rows),
+            ("wattlake_agent_rows_lost", "Rows given up because the log could not be written.", beat.lost_rows),
         ):
             family = CounterMetricFamily(name, text, labels=("node",))
             family.add_metric((node,), value)

@@ -38,7 +38,7 @@ def make_state_dir(folder: Path) -> None:
             raise PermissionError(13, os.strerror(13))
     except OSError as error:
         raise WattlakeError(f"cannot keep the agent's state: {error.strerror}", subject=str(folder),
-                            next_step="run as its owner, or set agent.state_dir (WATTLAKE_AGENT_STATE_DIR) to a folder you may write") from error
+                            next_step="run as its owner, or set agent.state_dir (WATTLAKE_AGENT_STATE_DIR) to another") from error
 
 
 def node_name(config: AgentConfig) -> str:

@@ -17,7 +17,7 @@ def report(config: AgentConfig) -> tuple[list[tuple[str, object]], list[str]]:
     folder = state_dir(config)
     beat = load(folder)
     if beat is None:
-        return [("state_dir", str(folder)), ("state", "none")], [f"no agent has left a sign of life in {folder}: start `wattlake agent run`"]
+        return [("state_dir", str(folder)), ("state", "none")], [f"no agent left a sign of life in {folder}: `wattlake agent run`"]
     ill = ailments(beat, time.time_ns() // 1_000_000)
     return _rows(beat, "unhealthy" if ill else "healthy"), ill
 

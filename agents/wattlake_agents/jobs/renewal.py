@@ -33,12 +33,11 @@ def renewals(folder: Path, node: str, boot_id: str) -> Renewals:
     """The rows that keep every registered job open, or end it. Rows of another node are left alone."""
     found = Renewals()
     try:
-        names = sorted(n for n in os.listdir(folder) if n.endswith(".json") and not n.startswith("."))[:_MOST]
+        paths = sorted(p for p in folder.iterdir() if p.suffix == ".json" and not p.name.startswith("."))[:_MOST]
     except OSError:
         return found
     now_ms = time.time_ns() // 1_000_000
-    for name in names:
-        path = folder / name
+    for path in paths:
         registration = load(path)
         if registration is None:
             continue

@@ -53,14 +53,19 @@ def status_of(exit_code: int) -> str:
 
 def problem(row: dict[str, object]) -> str | None:
     """Why a row is none of kind jobs, or None."""
+    lacking = [c.name for c in JOBS.columns if c.required and row.get(c.name) in (None, "")]
+    return f"{lacking[0]} is missing" if lacking else fault(row)
+
+
+def fault(row: dict[str, object]) -> str | None:
+    """The first column whose value the contract does not allow, and why; None if there is none."""
     for name, value in row.items():
         column = _COLUMNS.get(name)
         if column is None:
             return f"{name} is no column of jobs"
-        if value is not None and (fault := _fault(column, value)) is not None:
-            return f"{name} {fault}"
-    lacking = [c.name for c in JOBS.columns if c.required and row.get(c.name) in (None, "")]
-    return f"{lacking[0]} is missing" if lacking else None
+        if value is not None and (wrong := _fault(column, value)) is not None:
+            return f"{name} {wrong}"
+    return None
 
 
 def _fault(column: Column, value: object) -> str | None:

@@ -68,7 +68,7 @@ class CpuModelSensor:
             times = {line[3 : line.index(b" ")]: line.split()[1 : 1 + _FIELDS] for line in lines if line.startswith(b"cpu")}
             return Reads([p.add(ts_ms, at_ns, times) for p in self._packages])
         except (OSError, ValueError) as error:
-            raise SensorError(f"cannot be read: {error}", subject=str(self._proc / "stat"), next_step="check that /proc is mounted") from error
+            raise SensorError(f"cannot be read: {error}", subject=str(self._proc / "stat"), next_step="is /proc mounted?") from error
 
 
 class _Package:

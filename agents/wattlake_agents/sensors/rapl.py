@@ -74,7 +74,7 @@ class RaplSensor:
     def _domains(self) -> dict[str, Path]:
         """Device name -> its zone's folder, each domain once."""
         try:
-            names = os.listdir(self._root)
+            names = [path.name for path in self._root.iterdir()]
         except OSError:
             return {}
         zones = sorted((m for m in map(_ZONE.fullmatch, names) if m),
@@ -116,7 +116,7 @@ class RaplSensor:
             if name in self._open:
                 os.close(self._open.pop(name))
             gone = isinstance(error, FileNotFoundError) or getattr(error, "errno", None) == 19  # ENODEV
-            raise SensorError(f"cannot be read: {error}", subject=str(zone), next_step="check `dmesg` for rapl or powercap", gone=gone) from error
+            raise SensorError(f"cannot be read: {error}", subject=str(zone), next_step="check `dmesg` for powercap", gone=gone) from error
 
 
 def _device(name: str, zone: Path, platform: str | None) -> Device:

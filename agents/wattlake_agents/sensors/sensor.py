@@ -8,7 +8,7 @@ from typing import NamedTuple, Protocol
 from wattlake_contracts.errors import WattlakeError
 
 
-class NoSensor(Exception):
+class NoSensor(Exception):  # noqa: N818  # not an error: most machines lack most sensors
     """This machine has no such sensor. That is no failure; the message says what was looked for."""
 
 

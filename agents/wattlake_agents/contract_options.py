@@ -1,0 +1,94 @@
+"""Command line options made from the contract's columns, so that a new column is an option at once."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from typing import Annotated, Any
+
+import typer
+from wattlake_contracts.column import Column, Input, Type
+from wattlake_contracts.errors import UsageError
+from wattlake_contracts.kind import Kind
+
+_TYPES: dict[Type, type] = {Type.STRING: str, Type.INT: int, Type.FLOAT: float, Type.BOOL: bool}
+
+
+def contract_options(kind: Kind, *, leave_out: tuple[str, ...] = (), optional: tuple[str, ...] = (),
+                     texts: Mapping[str, str] | None = None) -> Callable[..., Callable[..., None]]:
+    """Decorate f(values, **own) as a command with f's own options and one per column of a kind.
+
+    values: the columns that were given, checked, in stored names and units. leave_out: columns that
+    the command fills itself. optional: required columns that it fills if they are not given. texts:
+    help to show instead of the column's own, where an option's unit is another than the column's.
+    """
+    columns = [c for c in kind.columns if not c.internal and c.name not in leave_out]
+
+    def decorate(function: Callable[..., None]) -> Callable[..., None]:
+        own = [p for p in inspect.signature(function, eval_str=True).parameters.values() if p.name != "values"]
+        made = [_parameter(c, required=c.required and c.name not in optional, text=(texts or {}).get(c.name)) for c in columns]
+
+        def command(**given: Any) -> None:
+            values = {c.name: stored(c, given.pop(_option(c).name)) for c in columns}
+            function(values={k: v for k, v in values.items() if v is not None}, **given)
+
+        command.__signature__ = inspect.Signature([*own, *made])  # type: ignore[attr-defined]  # what typer reads
+        command.__annotations__ = {p.name: p.annotation for p in (*own, *made)}
+        command.__doc__, command.__name__ = function.__doc__, function.__name__
+        return command
+
+    return decorate
+
+
+def stored(column: Column, value: Any) -> Any:
+    """An option's value in the stored unit; None and '' are not given. UsageError says what is wrong with it."""
+    source = _option(column)
+    name = "--" + source.name.replace("_", "-")
+    if value is None or value == "":
+        return None
+    if source.time:
+        value = _instant(name, value)
+    elif source.scale != 1.0:
+        value = round(value * source.scale) if column.type is Type.INT else value * source.scale
+    if column.choices and value not in column.choices:
+        raise UsageError(f"{value!r} is not one of {', '.join(column.choices)}", subject=name)
+    if column.type in (Type.INT, Type.FLOAT):
+        low, high = column.minimum, column.maximum
+        if value != value or (low is not None and value < low) or (high is not None and value > high):  # noqa: PLR0124  # NaN
+            span = " and ".join(f"{word} {bound / source.scale:g}" for word, bound in (("at least", low), ("at most", high)) if bound is not None)
+            raise UsageError(f"{value / source.scale:g} is out of range", subject=name, next_step=f"give {span or 'a number'}")
+    return value
+
+
+def _option(column: Column) -> Input:
+    return column.accepted_inputs[0]
+
+
+def _parameter(column: Column, *, required: bool, text: str | None) -> inspect.Parameter:
+    source = _option(column)
+    kind: Any = str if source.time else float if source.scale != 1.0 else _TYPES[column.type]
+    notes = [column.doc]
+    if column.choices:
+        notes.append("One of " + ", ".join(column.choices) + ".")
+    if column.unit and not source.time and source.scale == 1.0 and column.type is not Type.STRING:
+        notes.append(f"[{column.unit}]")
+    text = text or " ".join(n if i else n[:1].upper() + n[1:] + "." for i, n in enumerate(notes))
+    info = typer.Option("--" + source.name.replace("_", "-"), help=text, show_default=False,
+                        metavar="TIME" if source.time else None)
+    annotation: Any = Annotated[kind if required else kind | None, info]
+    return inspect.Parameter(source.name, inspect.Parameter.KEYWORD_ONLY, annotation=annotation,
+                             default=inspect.Parameter.empty if required else None)
+
+
+def _instant(name: str, value: str) -> int:
+    """Epoch ms, or ISO 8601 with a zone."""
+    if value.lstrip("-").isdigit():
+        return int(value)
+    try:
+        moment = datetime.fromisoformat(value)
+    except ValueError as error:
+        raise UsageError(f"{value!r} is no instant", subject=name, next_step="write 2026-01-31T12:00:00Z, or epoch ms") from error
+    if moment.tzinfo is None:
+        raise UsageError(f"{value!r} has no zone", subject=name, next_step="write 2026-01-31T12:00:00Z, or epoch ms")
+    return round(moment.astimezone(UTC).timestamp() * 1000)

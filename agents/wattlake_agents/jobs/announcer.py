@@ -1,0 +1,37 @@
+"""Writing job rows to the log from a short-lived process."""
+
+from __future__ import annotations
+
+import secrets
+from pathlib import Path
+
+import msgspec
+from wattlake_contracts.errors import WattlakeError
+from wattlake_contracts.filelog.partition import LogError
+from wattlake_contracts.filelog.writer import open_pooled
+from wattlake_contracts.record import Meta
+
+
+class Announcer:
+    """One life of a writer that has something to say now and then.
+
+    It holds a partition only while it writes, so that many such writers share a few. root: the
+    log's folder. node: this node. stem: the partitions' common name.
+    """
+
+    def __init__(self, root: Path, node: str, stem: str = "job") -> None:
+        self._root, self._node, self._stem = root, node, f"{stem}.{node}"
+        self._boot = secrets.token_hex(8)
+        self._seq = 0
+
+    def write(self, kind: str, rows: list[dict[str, object]]) -> None:
+        """Write rows of a JSON kind as one record, durably. WattlakeError if the log cannot be written."""
+        try:
+            with open_pooled(self._root, self._stem) as log:
+                log.append(Meta(kind, self._node, self._boot), self._seq, msgspec.json.encode(rows))
+                log.sync()
+        except (LogError, OSError) as error:
+            raise WattlakeError(f"cannot write the log: {error}", subject=str(self._root),
+                                next_step="check the folder's owner and the disk, or give another --log") from error
+        # a record that failed was not accepted, so its number may be used again
+        self._seq += 1

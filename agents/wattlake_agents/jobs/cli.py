@@ -1,0 +1,144 @@
+"""`wattlake job`: run, start, stop."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from wattlake_contracts.config import Config, load, log_root
+from wattlake_contracts.errors import UsageError, WattlakeError
+from wattlake_contracts.kinds import JOBS, STATUSES
+from wattlake_contracts.options import ConfigOption, LogOption, say
+
+from wattlake_agents.contract_options import contract_options
+
+app = typer.Typer(
+    rich_markup_mode=None, no_args_is_help=True, pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    help="Tell the log which job runs: the energy of its devices is then its energy.\n\n"
+         "Example: wattlake job run --model bert --phase train --team nlp -- python train.py",
+)
+
+_OWN = ("job", "node", "start_ms", "end_ms", "device", "status")
+_TEXTS = {"share_ppm": "Its share of the device, above 0 and up to 1 [default: 1]."}
+JobOption = Annotated[str | None, typer.Option(
+    "--job", help="Its id, the same on every node [default: Slurm's or torchrun's, else a new one].", metavar="ID")]
+NodeOption = Annotated[str | None, typer.Option("--node", help="Name of this node [default: as the agent has it].", metavar="NAME")]
+DeviceOption = Annotated[list[str] | None, typer.Option(
+    "--device", help="A device it holds, e.g. gpu0; may be given again [default: the whole node].", metavar="DEVICE")]
+CommandArgument = Annotated[list[str], typer.Argument(help="The command and its arguments, after --.", metavar="CMD…")]
+StatusOption = Annotated[str, typer.Option("--status", help=f"How it ended: {', '.join(STATUSES)}.", metavar="STATUS")]
+
+
+@app.command(context_settings={"allow_interspersed_args": False})
+@contract_options(JOBS, leave_out=_OWN, texts=_TEXTS)
+def run(values: dict[str, Any], command: CommandArgument, job: _TEXTS = {"share_ppm": "Its share of the device, above 0 and up to 1 [default: 1]."}
+JobOption = None, device: DeviceOption = None, node: NodeOption = None,
+        config: ConfigOption = None, log: LogOption = None) -> None:
+    """Run a command as a job: its start, a sign of life each minute, its end with its status.
+
+    Signals are passed on to the command and its exit code is this one's (128 + n if signal n ended
+    it). If the log cannot be written the command runs all the same, and a warning says so.
+
+    Example: wattlake job run --model bert --phase train --team nlp --device gpu0 -- python train.py
+    """
+    from wattlake_agents.jobs import row
+    from wattlake_agents.jobs.child import Child
+    from wattlake_agents.jobs.identity import job_id
+    from wattlake_agents.jobs.teller import Teller
+    from wattlake_agents.state import node_name
+
+    settings = load(config)
+    root = log_root(settings, log)
+    name = node or node_name(settings.agent)
+    _name_user(settings, values, lenient=True)
+    rows = row.opened(job_id(job), name, row.now_ms(), device or [], values)
+    teller = Teller(settings.agent, root, name, rows, lambda line: say(f"wattlake: {line}"))
+    child = Child(command)
+    teller.start()
+    code = child.wait(row.RENEW_S, teller.renew)
+    teller.end(row.status_of(code))
+    sys.exit(code)
+
+
+@app.command()
+@contract_options(JOBS, leave_out=_OWN, texts=_TEXTS)
+def start(values: dict[str, Any], job: _TEXTS = {"share_ppm": "Its share of the device, above 0 and up to 1 [default: 1]."}
+JobOption = None, device: DeviceOption = None, node: NodeOption = None, config: ConfigOption = None,
+          log: LogOption = None) -> None:
+    """Say that a job begins, and print its id for `wattlake job stop`.
+
+    The agent of this node keeps it open until it is stopped, or the machine restarts. Without an
+    agent it ends three minutes after its start.
+
+    Example: id=$(wattlake job start --model bert --phase train); …; wattlake job stop $id
+    """
+    from wattlake_agents.jobs import row
+    from wattlake_agents.jobs.announcer import Announcer
+    from wattlake_agents.jobs.identity import job_id
+    from wattlake_agents.jobs.registration import Registration, path_of, write
+    from wattlake_agents.state import boot_id, make_state_dir, node_name, state_dir
+
+    settings = load(config)
+    root = log_root(settings, log)
+    name, identity = node or node_name(settings.agent), job_id(job)
+    _name_user(settings, values, lenient=False)
+    rows = row.opened(identity, name, row.now_ms(), device or [], values)
+    registration = Registration(rows, boot_id(Path(settings.agent.proc_root)))
+    state = state_dir(settings.agent)
+    if not state.is_dir():
+        make_state_dir(state)
+    write(path_of(state, identity), registration, fresh=True)
+    try:
+        Announcer(root, name).write("jobs", rows)
+    except WattlakeError as error:
+        say(f"wattlake: {error}\n  the agent will record it within a minute")
+    print(identity)
+
+
+@app.command()
+@contract_options(JOBS, leave_out=(*_OWN, "user", "share_ppm"))
+def stop(values: dict[str, Any], job: Annotated[str, typer.Argument(help="The id that `wattlake job start` printed.", metavar="ID")],
+         status: CommandArgument = Annotated[list[str], typer.Argument(help="The command and its arguments, after --.", metavar="CMD…")]
+StatusOption = "ok", config: ConfigOption = None, log: LogOption = None) -> None:
+    """Say that a job has ended, how, and what is known only now: tokens, examples, the quality reached.
+
+    Example: wattlake job stop $id --status ok --tokens 300000000 --quality-metric accuracy --quality-value 0.91
+    """
+    from wattlake_agents.jobs import row
+    from wattlake_agents.jobs.announcer import Announcer
+    from wattlake_agents.jobs.registration import Registration, path_of, write
+    from wattlake_agents.jobs.registration import load as load_registration
+    from wattlake_agents.state import state_dir
+
+    if status not in STATUSES:
+        raise UsageError(f"{status!r} is not one of {', '.join(STATUSES)}", subject="--status")
+    settings = load(config)
+    root = log_root(settings, log)
+    path = path_of(state_dir(settings.agent), job)
+    registration = load_registration(path)
+    if registration is None or registration.ended or not registration.rows:
+        raise UsageError("is not running here", subject=job, next_step=f"the jobs that are: ls {path.parent}")
+    rows = row.ended(registration.rows, status, values)
+    try:
+        Announcer(root, str(rows[0]["node"])).write("jobs", rows)
+    except WattlakeError as error:
+        write(path, Registration(rows, registration.boot_id, ended=True))
+        say(f"wattlake: {error}\n  the agent will record it within a minute")
+    else:
+        path.unlink(missing_ok=True)
+
+
+def _name_user(settings: Config, values: dict[str, Any], *, lenient: bool) -> None:
+    """Put the user's name, hashed where configured, into the columns. Lenient: leave it out where the key cannot be used."""
+    from wattlake_agents.jobs.pseudonym import user_name
+
+    try:
+        values["user"] = user_name(settings.agent, values.get("user"))
+    except WattlakeError as error:
+        if not lenient:
+            raise
+        values.pop("user", None)
+        say(f"wattlake: {error}\n  the job is recorded without its user")

@@ -1,0 +1,57 @@
+"""`wattlake record`: transfer, serving."""
+
+from __future__ import annotations
+
+import secrets
+from typing import Annotated, Any
+
+import typer
+from wattlake_contracts.config import load, log_root
+from wattlake_contracts.kinds import SERVING, TRANSFERS
+from wattlake_contracts.options import ConfigOption, LogOption
+
+from wattlake_agents.contract_options import contract_options
+
+app = typer.Typer(
+    rich_markup_mode=None, no_args_is_help=True, pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    help="Record a transfer, or the counters of an inference service.\n\n"
+         "Example: wattlake record transfer --bytes 1000000000 --medium wan --from-site berlin-1 --to-site paris-2 --dataset c4",
+)
+WriterOption = Annotated[str | None, typer.Option("--writer", help="Name of this node [default: as the agent has it].", metavar="NAME")]
+
+
+@app.command()
+@contract_options(TRANSFERS, optional=("id", "ts_ms"))
+def transfer(values: dict[str, Any], writer: WriterOption = None, config: ConfigOption = None, log: LogOption = None) -> None:
+    """Record bytes moved between two sites, and print the transfer's id.
+
+    Without --id it gets a new one; without --ts it is now. A second transfer of the same id
+    replaces the first.
+    """
+    from wattlake_agents.jobs.row import now_ms
+
+    values = {"id": secrets.token_hex(8), "ts_ms": now_ms(), **values}
+    _write("transfers", values, writer, config, log)
+    print(values["id"])
+
+
+@app.command()
+@contract_options(SERVING, optional=("ts_ms",))
+def serving(values: dict[str, Any], writer: WriterOption = None, config: ConfigOption = None, log: LogOption = None) -> None:
+    """Record the cumulative counters of an inference service.
+
+    Give the totals since the service began, not what came since the last time, and as --epoch
+    something that changes when they restart, e.g. the service's start time.
+    """
+    from wattlake_agents.jobs.row import now_ms
+
+    _write("serving", {"ts_ms": now_ms(), **values}, writer, config, log)
+
+
+def _write(kind: str, row: dict[str, object], writer: str | None, config: str | None, log: str | None) -> None:
+    from wattlake_agents.jobs.announcer import Announcer
+    from wattlake_agents.state import node_name
+
+    settings = load(config)
+    Announcer(log_root(settings, log), writer or node_name(settings.agent), "record").write(kind, [row])
