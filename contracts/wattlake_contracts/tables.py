@@ -265,6 +265,45 @@ FILES = Table(
     ),
     ("path",), files=False,
 )
+_SPAN = (Column("start_ms", READINGS.column("ts_ms").type, "start of the span; -2^62 if open", "ms", True),
+         Column("end_ms", READINGS.column("ts_ms").type, "end of the span, not in it; 2^62 if open", "ms", True))
+
+ACCOUNTED_JOBS = Table(
+    "accounted_jobs", "book", "The job records that the facts rest on; what differs from them is accounted again.",
+    (
+        text("job", "the job", required=True), text("node", "the machine", required=True), text("device", "the device, or NULL"),
+        *_SPAN, count("share_ppm", "its share", "ppm", required=True), flag("open", "whether it was still open", required=True),
+    ),
+    ("job", "node", "device", "start_ms"),
+)
+ACCOUNTED_PLACES = Table(
+    "accounted_places", "book", "Where each node stood, as the facts have it.",
+    (
+        text("node", "the machine", required=True), text("site", "its site"), text("zone", "the site's zone"), *_SPAN,
+        text("version", "content hash of the site's figures"),
+    ),
+    ("node", "start_ms"),
+)
+ACCOUNTED_DEVICES = Table(
+    "accounted_devices", "book", "The device tree and limits that the facts rest on.",
+    (
+        text("node", "the machine", required=True), text("device", "the device", required=True), text("parent", "whose readings hold it"),
+        count("max_power_mw", "the most it draws", "mW"), *_SPAN,
+    ),
+    ("node", "device", "start_ms"),
+)
+ACCOUNTED_ITEMS = Table(
+    "accounted_items", "book", "The inventory and embodied factors that the embodied facts rest on.",
+    (
+        text("node", "the machine", required=True), text("device", "the device, or NULL for the machine"), text("sku", "its model"),
+        text("machine_sku", "the machine's model"), instant("acquired_on_ms", "when its life began").but(minimum=0),
+        instant("retired_on_ms", "when it was retired"), count("valid_from_ms", "from when the row holds", minimum=None),
+        count("valid_to_ms", "until when it holds"), count("embodied_ug", "its embodied emissions", "µg CO2e"),
+        number("life_years", "its life", "years"), text("version", "content hash of the factor"), flag("estimated", "whether it is an estimate"),
+        text("component_of", "the sku that holds it already"), _SIMULATED,
+    ),
+    ("node", "device", "valid_from_ms"),
+)
 COMMITS = Table(
     "commits", "book", "Each commit: what it did, and the data watermark that embodied emissions accrue to.",
     (
@@ -284,6 +323,7 @@ TABLES: dict[str, Table] = {
         FACT_ENERGY, FACT_EMISSIONS, FACT_EMBODIED, FACT_TRANSFERS, FACT_SERVING,
         DIM_JOBS, DIM_NODES, DIM_DEVICES, DIM_MODELS,
         REJECTED, SEEN, LOG_POSITIONS, READING_BOUNDS, DIRTY, FILES, COMMITS,
+        ACCOUNTED_JOBS, ACCOUNTED_PLACES, ACCOUNTED_DEVICES, ACCOUNTED_ITEMS,
     )
 }
 FACTS: tuple[str, ...] = tuple(t.name for t in TABLES.values() if t.layer == "fact")

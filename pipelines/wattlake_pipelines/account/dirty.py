@@ -1,0 +1,164 @@
+"""Which hours of which nodes must be accounted again, and how deep.
+
+`energy`: the readings are opened. `emissions`: the energy facts stand, and only what is derived
+from them is made anew. Everything here reads books and edges of series, never readings.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import duckdb
+import pyarrow as pa
+
+from wattlake_contracts.layout import ALIAS, HOUR_MS
+from wattlake_pipelines.account.changes import changed_spans
+from wattlake_pipelines.account.references import FOREVER_MS, References
+
+#: Whether a reading counts depends on its neighbours, and theirs on theirs: this many readings
+#: beyond a new one are looked at again.
+REACH_READINGS = 4
+
+
+@dataclass(frozen=True)
+class Dirty:
+    """What there is to do. energy, emissions: tables (node, hour_ms); energy's hours are in both.
+
+    consumed: the marks up to this batch are dealt with. causes: why, for what has no hours of its own.
+    """
+
+    energy: pa.Table
+    emissions: pa.Table
+    consumed: int
+    causes: frozenset[str]
+
+
+def find_dirty(connection: duckdb.DuckDBPyConnection, now: References) -> Dirty:
+    """Compare the marks and the references with what the facts rest on."""
+    execute = connection.execute
+    marks = execute(f"SELECT cause, key, min(from_ms), max(to_ms), min(batch), max(batch) FROM {ALIAS}.dirty GROUP BY ALL").fetchall()
+    consumed = max((m[5] for m in marks), default=-1)
+    _spans_table(connection, "energy_spans", _energy_spans(connection, now))
+    _spans_table(connection, "emission_spans", _emission_spans(connection, now))
+    zone_marks = execute(f"SELECT key, from_ms, to_ms FROM {ALIAS}.dirty WHERE cause = 'grid'").fetchall()
+    _spans_table(connection, "zone_spans", zone_marks)
+    first_batch = min((m[4] for m in marks if m[0] == "readings"), default=None)
+    _reading_hours(connection, first_batch)
+    execute(f"""
+        CREATE OR REPLACE TEMP TABLE node_life AS
+        SELECT node, min(hour_ms) AS from_ms, max(hour_ms) + {HOUR_MS} AS to_ms FROM {ALIAS}.reading_bounds GROUP BY node""")
+    execute(f"""
+        CREATE OR REPLACE TEMP TABLE energy_dirty AS
+        SELECT node, hour_ms FROM reading_hours
+        UNION
+        SELECT node, unnest(range(greatest(s.from_ms, l.from_ms) // {HOUR_MS} * {HOUR_MS}, least(s.to_ms, l.to_ms), {HOUR_MS})) AS hour_ms
+        FROM energy_spans s JOIN node_life l ON l.node = s.key WHERE s.from_ms < l.to_ms AND s.to_ms > l.from_ms""")
+    connection.register("places_now", now.places)
+    execute(f"""
+        CREATE OR REPLACE TEMP TABLE emission_dirty AS
+        WITH by_zone AS (
+            SELECT p.node, greatest(p.start_ms, z.from_ms) AS from_ms, least(p.end_ms, z.to_ms) AS to_ms
+            FROM zone_spans z JOIN places_now p ON p.zone = z.key WHERE p.start_ms < z.to_ms AND p.end_ms > z.from_ms),
+        spans AS (SELECT key AS node, from_ms, to_ms FROM emission_spans UNION ALL FROM by_zone)
+        SELECT node, hour_ms FROM energy_dirty
+        UNION
+        SELECT s.node, unnest(range(greatest(s.from_ms, l.from_ms) // {HOUR_MS} * {HOUR_MS}, least(s.to_ms, l.to_ms), {HOUR_MS}))
+        FROM spans s JOIN node_life l USING (node) WHERE s.from_ms < l.to_ms AND s.to_ms > l.from_ms""")
+    _recut(connection)
+    return Dirty(
+        execute("SELECT node, hour_ms FROM energy_dirty ORDER BY ALL").to_arrow_table(),
+        execute("SELECT node, hour_ms FROM emission_dirty UNION SELECT node, hour_ms FROM energy_dirty ORDER BY ALL").to_arrow_table(),
+        consumed, frozenset(m[0] for m in marks))
+
+
+def _energy_spans(connection: duckdb.DuckDBPyConnection, now: References) -> list[tuple[str, int, int]]:
+    """Spans whose energy is held or placed otherwise than the facts have it."""
+    old = {name: connection.execute(f"SELECT * FROM {ALIAS}.{name}").to_arrow_table() for name in ("accounted_jobs", "accounted_places", "accounted_devices")}
+    return [
+        *changed_spans(old["accounted_jobs"], now.jobs, "node", ["job", "device", "share_ppm"]),
+        *changed_spans(old["accounted_places"], now.places, "node", ["site", "zone"]),
+        *changed_spans(old["accounted_devices"], now.devices, "node", ["device", "parent", "max_power_mw"]),
+    ]
+
+
+def _emission_spans(connection: duckdb.DuckDBPyConnection, now: References) -> list[tuple[str, int, int]]:
+    """Spans whose site's figures are others than the facts have."""
+    old = connection.execute(f"SELECT * FROM {ALIAS}.accounted_places").to_arrow_table()
+    return changed_spans(old, now.places, "node", ["version"])
+
+
+def _spans_table(connection: duckdb.DuckDBPyConnection, name: str, spans: list[tuple[str, int, int]]) -> None:
+    columns = list(zip(*spans, strict=True)) or [[], [], []]
+    table = pa.table([pa.array(columns[0], pa.string()), pa.array(columns[1], pa.int64()), pa.array(columns[2], pa.int64())], names=["key", "from_ms", "to_ms"])
+    connection.register("spans_in", table)
+    connection.execute(f"CREATE OR REPLACE TEMP TABLE {name} AS FROM spans_in")
+    connection.unregister("spans_in")
+
+
+def _reading_hours(connection: duckdb.DuckDBPyConnection, first_batch: int | None) -> None:
+    """(node, hour) that the readings landed since first_batch touch, from neighbour to neighbour."""
+    if first_batch is None:
+        connection.execute("CREATE OR REPLACE TEMP TABLE reading_hours (node VARCHAR, hour_ms BIGINT)")
+        return
+    connection.execute(f"""
+        CREATE OR REPLACE TEMP TABLE edges AS
+        WITH touched AS (SELECT DISTINCT node, device FROM {ALIAS}.reading_bounds WHERE batch >= {first_batch})
+        SELECT node, device, CASE WHEN power_mw IS NULL THEN epoch ELSE '' END AS epoch, power_mw IS NOT NULL AS power, hour_ms, ts_ms,
+               batch >= {first_batch} AS fresh
+        FROM {ALIAS}.reading_bounds SEMI JOIN touched USING (node, device)""")
+    connection.execute(f"""
+        CREATE OR REPLACE TEMP TABLE series_hours AS
+        SELECT node, device, epoch, power, hour_ms, count(DISTINCT ts_ms) AS readings, bool_or(fresh) AS fresh,
+               min(ts_ms) FILTER (fresh) AS first_fresh, max(ts_ms) FILTER (fresh) AS last_fresh,
+               list_sort(list_distinct(list(ts_ms) FILTER (NOT fresh))) AS old
+        FROM edges GROUP BY ALL""")
+    # A new reading inside the two outermost old ones on a side cannot change what lies beyond that side.
+    connection.execute(f"""
+        CREATE OR REPLACE TEMP TABLE reading_hours AS
+        WITH hours AS (
+            SELECT *, len(old) IS NULL OR len(old) < 2 OR first_fresh <= old[2] AS reaches_back,
+                      len(old) IS NULL OR len(old) < 2 OR last_fresh >= old[-2] AS reaches_on
+            FROM series_hours WHERE fresh),
+        back AS (
+            SELECT h.node, h.device, h.epoch, h.power, h.hour_ms, b.hour_ms AS reached,
+                   sum(b.readings) OVER (PARTITION BY h.node, h.device, h.epoch, h.power, h.hour_ms ORDER BY b.hour_ms DESC) - b.readings AS before
+            FROM hours h JOIN series_hours b USING (node, device, epoch, power) WHERE h.reaches_back AND b.hour_ms < h.hour_ms),
+        onward AS (
+            SELECT h.node, h.device, h.epoch, h.power, h.hour_ms, b.hour_ms AS reached,
+                   sum(b.readings) OVER (PARTITION BY h.node, h.device, h.epoch, h.power, h.hour_ms ORDER BY b.hour_ms) - b.readings AS before
+            FROM hours h JOIN series_hours b USING (node, device, epoch, power) WHERE h.reaches_on AND b.hour_ms > h.hour_ms),
+        spans AS (
+            SELECT node, hour_ms AS from_ms, hour_ms AS to_ms FROM hours
+            UNION ALL SELECT node, min(reached), any_value(hour_ms) FROM back WHERE before < {REACH_READINGS} GROUP BY node, device, epoch, power, hour_ms
+            UNION ALL SELECT node, any_value(hour_ms), max(reached) FROM onward WHERE before < {REACH_READINGS} GROUP BY node, device, epoch, power, hour_ms)
+        SELECT DISTINCT node, unnest(range(from_ms, to_ms + 1, {HOUR_MS})) AS hour_ms FROM (SELECT DISTINCT * FROM spans)""")
+
+
+def _recut(connection: duckdb.DuckDBPyConnection) -> None:
+    """Hours whose energy rows are not cut where the periods are now: their readings are opened after all."""
+    connection.execute(f"""
+        CREATE OR REPLACE TEMP TABLE zone_cuts AS
+        SELECT DISTINCT zone, cut_ms FROM (
+            SELECT zone, start_ms AS cut_ms FROM {ALIAS}.ref_grid UNION ALL SELECT zone, end_ms FROM {ALIAS}.ref_grid)
+        WHERE cut_ms % {HOUR_MS} != 0""")
+    connection.execute(f"""
+        CREATE OR REPLACE TEMP TABLE place_cuts AS
+        SELECT DISTINCT node, cut_ms FROM (SELECT node, start_ms AS cut_ms FROM places_now UNION ALL SELECT node, end_ms FROM places_now)
+        WHERE cut_ms % {HOUR_MS} != 0 AND abs(cut_ms) < {FOREVER_MS}""")
+    connection.execute(f"""
+        INSERT INTO energy_dirty
+        WITH have AS (
+            SELECT DISTINCT node, zone, start_ms, end_ms, start_ms // {HOUR_MS} * {HOUR_MS} AS hour_ms
+            FROM {ALIAS}.fact_energy f SEMI JOIN emission_dirty d ON d.node = f.node AND d.hour_ms = f.start_ms // {HOUR_MS} * {HOUR_MS}),
+        cuts AS (
+            SELECT h.node, h.hour_ms, c.cut_ms FROM (SELECT DISTINCT node, zone, hour_ms FROM have) h
+            JOIN zone_cuts c ON c.zone = h.zone AND c.cut_ms > h.hour_ms AND c.cut_ms < h.hour_ms + {HOUR_MS}
+            UNION SELECT h.node, h.hour_ms, c.cut_ms FROM (SELECT DISTINCT node, hour_ms FROM have) h
+            JOIN place_cuts c ON c.node = h.node AND c.cut_ms > h.hour_ms AND c.cut_ms < h.hour_ms + {HOUR_MS})
+        SELECT node, hour_ms FROM (
+            SELECT h.node, h.hour_ms FROM have h JOIN cuts c ON c.node = h.node AND c.cut_ms > h.start_ms AND c.cut_ms < h.end_ms
+            UNION
+            SELECT node, hour_ms FROM (
+                SELECT node, hour_ms, start_ms AS edge FROM have UNION SELECT node, hour_ms, end_ms FROM have) e
+            WHERE edge % {HOUR_MS} != 0 AND NOT EXISTS (FROM cuts c WHERE c.node = e.node AND c.cut_ms = e.edge))
+        EXCEPT SELECT node, hour_ms FROM energy_dirty""")

@@ -1,0 +1,187 @@
+"""One element of accounting: a shard and a day, its dirty hours, and the files they need."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from wattlake_contracts.kinds import READINGS
+from wattlake_contracts.layout import DAY_MS, HOUR_MS
+from wattlake_contracts.tables import FACT_EMISSIONS, FACT_ENERGY
+from wattlake_pipelines.account.kernels.emissions import emission_facts
+from wattlake_pipelines.account.kernels.energy import Settings, energy_facts
+from wattlake_pipelines.arrow_schema import conform, table_schema
+from wattlake_pipelines.lake.manifest import StagedFile, stage
+
+_READING_COLUMNS = [c.name for c in READINGS.columns]
+_STRINGS = ["node", "device", "device_kind", "epoch", "method", "boundary"]
+
+
+@dataclass(frozen=True)
+class RawGroup:
+    """One row group of a raw file: the readings of one hour."""
+
+    path: str
+    group: int
+    hour_ms: int
+
+
+@dataclass(frozen=True)
+class DayElement:
+    """What one worker makes anew.
+
+    name: its files in the staging folder: `<name>.energy` (node, hour_ms to open and produce),
+    `<name>.emissions` (node, hour_ms to derive), `<name>.edges` (context), `<name>.opened`.
+    raw: the row groups to read. old_energy, old_emissions: committed files of the day, or ''.
+    """
+
+    name: str
+    shard: int
+    day_ms: int
+    raw: tuple[RawGroup, ...]
+    old_energy: str
+    old_emissions: str
+    long_gap_ms: int
+
+
+def compute(element: DayElement, staging: Path, attempt: str) -> list[StagedFile]:
+    """Stage the day's fact_energy and fact_emissions with the dirty (node, hour) rows made anew."""
+    dirty = pq.read_table(staging / f"{element.name}.energy")
+    derive = pq.read_table(staging / f"{element.name}.emissions")
+    references = _References.read(staging, element.day_ms)
+    files = []
+    energy = _without(_old(element.old_energy, FACT_ENERGY.name), dirty)
+    if dirty.num_rows:
+        made = _energy(element, staging, dirty, references)
+        energy = pa.concat_tables([energy, made]).sort_by(_sort_keys(energy))
+        files.append(stage(FACT_ENERGY.name, energy, staging, f"{element.day_ms}-{element.shard}-{attempt}.parquet", day_ms=element.day_ms, shard=element.shard))
+    emissions = _without(_old(element.old_emissions, FACT_EMISSIONS.name), derive)
+    fresh = emission_facts(_only(energy, derive), references.sites, references.direct, references.marginal, references.places)
+    emissions = pa.concat_tables([emissions, conform(fresh, emissions.schema)]).sort_by(_sort_keys(emissions))
+    files.append(stage(FACT_EMISSIONS.name, emissions, staging, f"{element.day_ms}-{element.shard}-{attempt}.parquet", day_ms=element.day_ms, shard=element.shard))
+    return files
+
+
+@dataclass(frozen=True)
+class _References:
+    jobs: pa.Table
+    places: pa.Table
+    devices: pa.Table
+    sites: pa.Table
+    direct: pa.Table
+    marginal: pa.Table
+    cuts: pa.Table
+
+    @staticmethod
+    def read(staging: Path, day_ms: int) -> _References:
+        """The reference files of the attempt, as far as they touch the day."""
+        touches = [("start_ms", "<", day_ms + DAY_MS), ("end_ms", ">", day_ms)]
+        tables = {name: pq.read_table(staging / f"{name}.parquet", filters=touches) for name in ("jobs", "places", "devices", "sites", "direct", "marginal")}
+        cut_range = [("cut_ms", ">", day_ms), ("cut_ms", "<", day_ms + DAY_MS)]
+        by_node = pq.read_table(staging / "place_cuts.parquet", filters=cut_range)
+        by_zone = pq.read_table(staging / "zone_cuts.parquet", filters=cut_range)
+        joined = tables["places"].select(["node", "zone", "start_ms", "end_ms"]).join(by_zone, "zone", join_type="inner")
+        joined = joined.filter((pc.field("cut_ms") > pc.field("start_ms")) & (pc.field("cut_ms") < pc.field("end_ms"))).select(["node", "cut_ms"])
+        return _References(**tables, cuts=pa.concat_tables([by_node, joined.cast(by_node.schema)]))
+
+
+def _energy(element: DayElement, staging: Path, dirty: pa.Table, references: _References) -> pa.Table:
+    """The energy rows of the dirty (node, hour); nodes with the same dirty hours are done together."""
+    opened = pq.read_table(staging / f"{element.name}.opened")
+    edges = pq.read_table(staging / f"{element.name}.edges")
+    readings = _with_edges(_readings(element, opened), edges)
+    settings = Settings(long_gap_ms=element.long_gap_ms)
+    made = []
+    groups = _groups(dirty)
+    for nodes, hours in groups:
+        mine = readings if len(groups) == 1 else readings.filter(pc.is_in(readings["node"].cast(pa.string()), pa.array(nodes)))
+        if mine.num_rows:
+            facts = energy_facts(mine, hours, references.jobs, references.places, references.cuts, references.devices, settings)
+            made.append(conform(facts, table_schema(FACT_ENERGY)))
+    return pa.concat_tables(made) if made else table_schema(FACT_ENERGY).empty_table()
+
+
+def _groups(dirty: pa.Table) -> list[tuple[list[str], np.ndarray]]:
+    """(nodes, hours): nodes that share the set of their hours."""
+    by_node = dirty.sort_by([("node", "ascending"), ("hour_ms", "ascending")])
+    hours_of: dict[str, list[int]] = {}
+    for node, hour in zip(by_node["node"].to_pylist(), by_node["hour_ms"].to_pylist(), strict=True):
+        hours_of.setdefault(node, []).append(hour)
+    groups: dict[tuple[int, ...], list[str]] = {}
+    for node, hours in hours_of.items():
+        groups.setdefault(tuple(hours), []).append(node)
+    return [(nodes, np.array(hours, np.int64)) for hours, nodes in groups.items()]
+
+
+def _readings(element: DayElement, opened: pa.Table) -> pa.Table:
+    """The raw rows of the opened (node, hour), strings as dictionaries."""
+    nodes_of: dict[int, list[str]] = {}
+    for node, hour in zip(opened["node"].to_pylist(), opened["hour_ms"].to_pylist(), strict=True):
+        nodes_of.setdefault(hour, []).append(node)
+    parts = []
+    for raw in element.raw:
+        file = pq.ParquetFile(raw.path, read_dictionary=_STRINGS, page_checksum_verification=True)
+        rows = file.read_row_group(raw.group, columns=_READING_COLUMNS).select(_READING_COLUMNS)
+        wanted = pa.array(nodes_of.get(raw.hour_ms, []), pa.string())
+        present = rows["node"].combine_chunks().dictionary if rows["node"].num_chunks == 1 else pc.unique(rows["node"].cast(pa.string()))
+        if not pc.all(pc.is_in(present, wanted)).as_py():
+            rows = rows.filter(pc.is_in(rows["node"].cast(pa.string()), wanted))
+        parts.append(rows)
+    if not parts:
+        return pa.table({c.name: pa.array([], t) for c, t in zip(READINGS.columns, [f.type for f in _reading_schema()], strict=True)})
+    return pa.concat_tables(parts).unify_dictionaries()
+
+
+def _reading_schema() -> pa.Schema:
+    from wattlake_pipelines.arrow_schema import kind_schema
+
+    return kind_schema(READINGS)
+
+
+def _with_edges(readings: pa.Table, edges: pa.Table) -> pa.Table:
+    """The readings and their context in one table of one schema."""
+    if edges.num_rows == 0:
+        return readings
+    plain = edges.select(_READING_COLUMNS).cast(_reading_schema())
+    if readings.num_rows == 0:
+        return plain
+    encoded = pa.table([plain[n].combine_chunks().dictionary_encode() if pa.types.is_dictionary(readings.schema.field(n).type) else plain[n]
+                        for n in _READING_COLUMNS], names=_READING_COLUMNS)
+    return pa.concat_tables([readings, encoded.cast(readings.schema)]).unify_dictionaries()
+
+
+def _old(path: str, table: str) -> pa.Table:
+    from wattlake_contracts.tables import TABLES
+
+    schema = table_schema(TABLES[table])
+    return pq.read_table(path, page_checksum_verification=True).cast(schema) if path else schema.empty_table()
+
+
+def _hours(rows: pa.Table) -> pa.Array:
+    start = rows["start_ms"].to_numpy()
+    return pa.array(start // HOUR_MS * HOUR_MS)
+
+
+def _without(rows: pa.Table, pairs: pa.Table) -> pa.Table:
+    return rows if rows.num_rows == 0 or pairs.num_rows == 0 else rows.filter(pc.invert(_among(rows, pairs)))
+
+
+def _only(rows: pa.Table, pairs: pa.Table) -> pa.Table:
+    return rows if rows.num_rows == 0 else rows.filter(_among(rows, pairs))
+
+
+def _among(rows: pa.Table, pairs: pa.Table) -> pa.Array:
+    """Whether each row's (node, hour) is one of the pairs."""
+    def key(node: pa.ChunkedArray, hour: pa.Array) -> pa.Array:
+        return pc.binary_join_element_wise(node.combine_chunks(), hour.cast(pa.string()), "\x00")
+
+    return pc.is_in(key(rows["node"], _hours(rows)), key(pairs["node"], pairs["hour_ms"].combine_chunks()))
+
+
+def _sort_keys(table: pa.Table) -> list[tuple[str, str]]:
+    return [(n, "ascending") for n in ("start_ms", "node", "device", "line", "job", "boundary", "simulated", "device_kind") if n in table.column_names]

@@ -1,0 +1,56 @@
+"""Accounting as a Beam pipeline: elements name files and hours; workers read, compute and stage."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import apache_beam as beam
+import msgspec
+from apache_beam.options.pipeline_options import PipelineOptions
+
+from wattlake_pipelines.account.element import DayElement, compute
+from wattlake_pipelines.account.spread import MAKERS, SpreadElement
+from wattlake_pipelines.lake.manifest import StagedFile
+
+PART = "account-{}.json"
+
+
+@dataclass(frozen=True)
+class AccountPart:
+    """What one worker made. opened: raw files that it read from."""
+
+    files: list[StagedFile]
+    opened: list[str]
+
+
+class Account(beam.DoFn):
+    """An element → staged files, and a part file that lists them."""
+
+    def __init__(self, staging: str, attempt: str) -> None:
+        self._staging, self._attempt = staging, attempt
+
+    def process(self, element: tuple[int, DayElement | SpreadElement]) -> Iterator[str]:
+        """Make one element."""
+        number, work = element
+        folder = Path(self._staging)
+        if isinstance(work, DayElement):
+            made = AccountPart(compute(work, folder, self._attempt), sorted({raw.path for raw in work.raw}))
+        else:
+            made = AccountPart(MAKERS[work.kind](work, folder, self._attempt), [])
+        name = PART.format(number)
+        (folder / name).write_bytes(msgspec.json.encode(asdict(made)))
+        yield name
+
+
+def account_pipeline(elements: Sequence[DayElement | SpreadElement], staging: Path, attempt: str, options: Sequence[str]) -> list[AccountPart]:
+    """Run the pipeline over the elements and give what its workers made; every element must have answered."""
+    chosen = list(options) if any(o.startswith("--runner") for o in options) else ["--runner=FnApiRunner", *options]
+    with beam.Pipeline(options=PipelineOptions(chosen)) as pipeline:
+        _ = (
+            pipeline
+            | "Work" >> beam.Create(list(enumerate(elements)), reshuffle=len(elements) > 1)
+            | "Account" >> beam.ParDo(Account(str(staging), attempt)).with_output_types(str)
+        )
+    return [msgspec.json.decode((staging / PART.format(i)).read_bytes(), type=AccountPart) for i in range(len(elements))]
