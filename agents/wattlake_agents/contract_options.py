@@ -56,7 +56,8 @@ def stored(column: Column, value: Any) -> Any:
     if column.type in (Type.INT, Type.FLOAT):
         low, high = column.minimum, column.maximum
         if value != value or (low is not None and value < low) or (high is not None and value > high):  # noqa: PLR0124  # NaN
-            span = " and ".join(f"{word} {bound / source.scale:g}" for word, bound in (("at least", low), ("at most", high)) if bound is not None)
+            bounds = (("at least", low), ("at most", high))
+            span = " and ".join(f"{word} {bound / source.scale:g}" for word, bound in bounds if bound is not None)
             raise UsageError(f"{value / source.scale:g} is out of range", subject=name, next_step=f"give {span or 'a number'}")
     return value
 

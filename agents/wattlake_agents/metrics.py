@@ -81,7 +81,7 @@ def serve(agent: Agent, address: str) -> Callable[[], None]:
         server, thread = start_http_server(int(port), addr=host.strip("[]"), registry=registry)
     except OSError as error:
         raise WattlakeError(f"cannot show the metrics: {error.strerror or error}", subject=address,
-                            next_step="set agent.metrics (WATTLAKE_AGENT_METRICS) to another HOST:PORT, or to nothing") from error
+                            next_step="set agent.metrics (WATTLAKE_AGENT_METRICS) to another HOST:PORT or nothing") from error
 
     def close() -> None:
         server.shutdown()

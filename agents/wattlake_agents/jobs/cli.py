@@ -34,8 +34,7 @@ StatusOption = Annotated[str, typer.Option("--status", help=f"How it ended: {', 
 
 @app.command(context_settings={"allow_interspersed_args": False})
 @contract_options(JOBS, leave_out=_OWN, texts=_TEXTS)
-def run(values: dict[str, Any], command: CommandArgument, job: _TEXTS = {"share_ppm": "Its share of the device, above 0 and up to 1 [default: 1]."}
-JobOption = None, device: DeviceOption = None, node: NodeOption = None,
+def run(values: dict[str, Any], command: CommandArgument, job: JobOption = None, device: DeviceOption = None, node: NodeOption = None,
         config: ConfigOption = None, log: LogOption = None) -> None:
     """Run a command as a job: its start, a sign of life each minute, its end with its status.
 
@@ -65,8 +64,7 @@ JobOption = None, device: DeviceOption = None, node: NodeOption = None,
 
 @app.command()
 @contract_options(JOBS, leave_out=_OWN, texts=_TEXTS)
-def start(values: dict[str, Any], job: _TEXTS = {"share_ppm": "Its share of the device, above 0 and up to 1 [default: 1]."}
-JobOption = None, device: DeviceOption = None, node: NodeOption = None, config: ConfigOption = None,
+def start(values: dict[str, Any], job: JobOption = None, device: DeviceOption = None, node: NodeOption = None, config: ConfigOption = None,
           log: LogOption = None) -> None:
     """Say that a job begins, and print its id for `wattlake job stop`.
 
@@ -101,8 +99,7 @@ JobOption = None, device: DeviceOption = None, node: NodeOption = None, config: 
 @app.command()
 @contract_options(JOBS, leave_out=(*_OWN, "user", "share_ppm"))
 def stop(values: dict[str, Any], job: Annotated[str, typer.Argument(help="The id that `wattlake job start` printed.", metavar="ID")],
-         status: CommandArgument = Annotated[list[str], typer.Argument(help="The command and its arguments, after --.", metavar="CMD…")]
-StatusOption = "ok", config: ConfigOption = None, log: LogOption = None) -> None:
+         status: StatusOption = "ok", config: ConfigOption = None, log: LogOption = None) -> None:
     """Say that a job has ended, how, and what is known only now: tokens, examples, the quality reached.
 
     Example: wattlake job stop $id --status ok --tokens 300000000 --quality-metric accuracy --quality-value 0.91
