@@ -6,10 +6,12 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from wattlake_contracts.kinds import JOBS
+from wattlake_contracts.tables import DIM_JOBS
 
+from wattlake_pipelines.account.kernels.latest import latest
 from wattlake_pipelines.account.kernels.ordering import integers, tuple_ranks
 from wattlake_pipelines.account.kernels.ranges import Bools, Ints
-from wattlake_pipelines.arrow_schema import conform, kind_schema
+from wattlake_pipelines.arrow_schema import conform, kind_schema, table_schema
 
 #: A job without a share holds the device whole.
 WHOLE_PPM = 1_000_000
@@ -52,3 +54,20 @@ def resolve_jobs(events: pa.Table) -> pa.Table:
         "share_ppm": won["share_ppm"].fill_null(WHOLE_PPM),
         "open": pa.array(~closed(won), pa.bool_()),
     })
+
+
+def job_dimension(events: pa.Table) -> pa.Table:
+    """dim_jobs from the columns of raw_jobs: one row per job, sorted by it.
+
+    A job's attributes are those of its winning event over all nodes (closed before open, later
+    event_ms, greater content). `open`: none of its records has an end.
+    """
+    events = conform(events, kind_schema(JOBS))
+    job = tuple_ranks([events["job"]])
+    values = latest(events, job, winning_order(events, job))
+    spans = resolve_jobs(events).group_by("job").aggregate(
+        [("start_ms", "min"), ("end_ms", "max"), ("open", "all"), ("node", "count_distinct")]
+    ).sort_by("job")
+    for name, found in (("start_ms", "start_ms_min"), ("end_ms", "end_ms_max"), ("open", "open_all"), ("nodes", "node_count_distinct")):
+        values[name] = spans[found]
+    return conform(pa.table(values), table_schema(DIM_JOBS))
