@@ -1,0 +1,1 @@
+"""Account: readings, jobs and reference figures become facts."""
