@@ -1,0 +1,83 @@
+"""A lake opened for reading: its tables and its marts under their plain names."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import duckdb
+
+from wattlake_contracts.errors import WattlakeError
+from wattlake_contracts.layout import ALIAS, catalogue, data
+from wattlake_contracts.table import Table
+from wattlake_contracts.tables import TABLES
+from wattlake_warehouse.catalogue import copy_catalogue
+from wattlake_warehouse.extensions import EXTENSIONS, extension_file
+from wattlake_warehouse.marts import MACROS, MARTS
+
+
+@contextmanager
+def open_lake(path: str | Path) -> Iterator[duckdb.DuckDBPyConnection]:
+    """A DuckDB connection to the lake in folder `path`, as of its last commit, read-only.
+
+    Every table of the lake is there under its plain name (`fact_energy`), and every mart
+    (`footprint_by_model`). The connection works on a private copy of the catalogue, which is deleted
+    when the context ends. WattlakeError if no lake is there, it cannot be read, or a newer Wattlake made it.
+    """
+    lake = Path(path)
+    with tempfile.TemporaryDirectory(prefix="wattlake-", ignore_cleanup_errors=True) as private:
+        connection = attach(lake, copy_catalogue(lake, Path(private)), Path(private))
+        try:
+            yield connection
+        finally:
+            connection.close()
+
+
+def attach(lake: Path, copy: Path, scratch: Path) -> duckdb.DuckDBPyConnection:
+    """A connection to the lake through `copy`, its catalogue's copy; what does not fit in memory goes to `scratch`."""
+    connection = duckdb.connect(config={"autoinstall_known_extensions": "false", "autoload_known_extensions": "false"})
+    try:
+        for name in EXTENSIONS:
+            connection.execute(f"LOAD {quoted(extension_file(name))}")
+        connection.execute(f"SET temp_directory = {quoted(scratch / 'spill')}")
+        connection.execute(f"ATTACH {quoted(f'ducklake:sqlite:{copy}')} AS {ALIAS} (DATA_PATH {quoted(f'{data(lake).absolute()}/')}, READ_ONLY)")
+        _name_tables(connection)
+        _name_marts(connection)
+    except duckdb.Error as error:
+        connection.close()
+        raise WattlakeError(f"cannot be read: {error}", subject=str(catalogue(lake)), next_step="`wattlake lake verify`, or give another --lake") from error
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def quoted(value: str | Path) -> str:
+    """A string as an SQL literal."""
+    return "'" + str(value).replace("'", "''") + "'"
+
+
+def _name_tables(connection: duckdb.DuckDBPyConnection) -> None:
+    """A view per declared table. One that no commit has made yet is there too, empty."""
+    rows = connection.execute("SELECT table_name FROM duckdb_tables() WHERE database_name = ?", [ALIAS]).fetchall()
+    there = {name for (name,) in rows}
+    for table in TABLES.values():
+        source = f'SELECT * FROM {ALIAS}."{table.name}"' if table.name in there else _no_rows(table)
+        connection.execute(f'CREATE TEMP VIEW "{table.name}" AS {source}')
+        connection.execute(f'COMMENT ON VIEW "{table.name}" IS {quoted(table.doc)}')
+
+
+def _no_rows(table: Table) -> str:
+    columns = ", ".join(f'CAST(NULL AS {c.type.value}) AS "{c.name}"' for c in table.columns)
+    return f"SELECT {columns} WHERE false"
+
+
+def _name_marts(connection: duckdb.DuckDBPyConnection) -> None:
+    connection.execute(MACROS)
+    for mart in MARTS.values():
+        connection.execute(f'CREATE TEMP VIEW "{mart.name}" AS {mart.query}')
+        connection.execute(f'COMMENT ON VIEW "{mart.name}" IS {quoted(mart.summary)}')
+        for column in mart.columns:
+            connection.execute(f'COMMENT ON COLUMN "{mart.name}"."{column.name}" IS {quoted(column.described)}')

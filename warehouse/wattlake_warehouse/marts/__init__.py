@@ -1,0 +1,34 @@
+"""The marts: one SQL file each, in the order in which they are made. A new mart is one file and one name here."""
+
+from __future__ import annotations
+
+from importlib.resources import files
+
+from wattlake_warehouse.marts.mart import Mart, parse
+
+#: A mart may read those before it.
+NAMES = (
+    "footprint_totals",
+    "footprint_by_phase",
+    "footprint_by_model",
+    "footprint_by_team",
+    "footprint_by_job",
+    "footprint_by_site_hour",
+    "inference",
+    "data_movement",
+    "coverage",
+    "closure",
+    "counters",
+    "embodied_by_node",
+    "data_quality",
+    "factors_in_use",
+)
+
+
+def _source(name: str) -> str:
+    return files(__name__).joinpath(f"{name}.sql").read_text(encoding="utf-8")
+
+
+#: Unit conversions that every mart uses in its last step.
+MACROS = _source("units")
+MARTS: dict[str, Mart] = {name: parse(name, _source(name)) for name in NAMES}
