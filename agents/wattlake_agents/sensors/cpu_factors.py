@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import csv
 import io
-import re
 from bisect import bisect_right
 from dataclasses import dataclass
 from importlib.resources import files
 
-_FACTORS = files("wattlake_contracts") / "factors"
+from wattlake_contracts.factors.tdp import Tdp, tdp_for
+
+_FACTORS = files("wattlake_contracts") / "factors" / "cpu_model.csv"
+#: The row for any model: it says less than the power per thread does.
+_ANY_MODEL = ".*"
 
 
 @dataclass(frozen=True)
@@ -40,35 +43,22 @@ def power_curve(model: str | None, threads: int, *, virtual: bool) -> Curve:
     A whole machine whose model has a known TDP: fraction of the TDP. A virtual machine sees only a
     part of a package, and an unknown model has no TDP: both are taken per thread.
     """
-    rows = _rows("cpu_model.csv")
-    tdp = None if virtual or not model else tdp_w(model)
+    rows = _rows()
+    tdp = None if virtual or not model else known_tdp(model)
     if tdp is not None:
-        value, low, high, source = tdp
         points = [r for r in rows if r["quantity"] == "tdp_fraction"]
-        return _curve(points, value * 1e6, low * 1e6, high * 1e6, f"TDP {value:g} W ({source}) x load curve ({points[0]['source']})")
+        low, high = (tdp.value if bound is None else bound for bound in (tdp.low, tdp.high))
+        source = f"TDP {tdp.value:g} W ({tdp.source}) x load curve ({points[0]['source']})"
+        return _curve(points, tdp.value * 1e6, low * 1e6, high * 1e6, source)
     points = [r for r in rows if r["quantity"] == "thread_power"]
     scale = threads * 1e6
     return _curve(points, scale, scale, scale, f"{threads} threads x power per thread ({points[0]['source']})")
 
 
-def tdp_w(model: str) -> tuple[float, float, float, str] | None:
-    """(TDP in W, low, high, source) of a CPU model, or None if the factor file does not know it.
-
-    The pattern is a regular expression, or a part of the name; where several fit, the longest wins.
-    """
-    best: dict[str, str] | None = None
-    for row in _rows("tdp.csv"):
-        if row["device_kind"] == "cpu" and _fits(row["name_pattern"], model) and (
-                best is None or len(row["name_pattern"]) > len(best["name_pattern"])):
-            best = row
-    if best is None:
-        return None
-    value = float(best["value"])
-    return value, float(best["low"] or value), float(best["high"] or value), best["source"]
-
-
-def _fits(pattern: str, model: str) -> bool:
-    return pattern.lower() in model.lower() or re.search(pattern, model, re.IGNORECASE) is not None
+def known_tdp(model: str) -> Tdp | None:
+    """The TDP of a CPU model, or None if the factor file knows neither it nor its family."""
+    found = tdp_for(model, "cpu")
+    return None if found is None or found.name_pattern == _ANY_MODEL else found
 
 
 def _curve(points: list[dict[str, str]], value: float, low: float, high: float, source: str) -> Curve:
@@ -79,8 +69,5 @@ def _curve(points: list[dict[str, str]], value: float, low: float, high: float, 
     )
 
 
-def _rows(name: str) -> list[dict[str, str]]:
-    file = _FACTORS / name
-    if not file.is_file():
-        return []
-    return list(csv.DictReader(io.StringIO(file.read_text(encoding="utf-8"))))
+def _rows() -> list[dict[str, str]]:
+    return list(csv.DictReader(io.StringIO(_FACTORS.read_text(encoding="utf-8"))))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import time
 from dataclasses import dataclass
 from typing import Any
@@ -11,6 +12,7 @@ from wattlake_contracts.config import AgentConfig
 from wattlake_agents.sensors.integrator import Integrator
 from wattlake_agents.sensors.sensor import Device, NoSensor, Reading, Reads, SensorError
 
+_LIBRARY = "libnvidia-ml.so.1"
 DRIVER_STEP = "check `nvidia-smi`; reload the driver or restart the machine if it fails too"
 
 
@@ -27,9 +29,7 @@ class _Gpu:
 def open_sensor(config: AgentConfig) -> NvmlSensor:
     """The reader over the installed driver library."""
     del config
-    import pynvml
-
-    return NvmlSensor(pynvml)
+    return NvmlSensor()
 
 
 class NvmlSensor:
@@ -39,12 +39,13 @@ class NvmlSensor:
     nvmlDeviceGetPowerUsage) and integrated. One with both has both read, so that they can be
     compared. Source: NVML API reference, nvmlDeviceGetTotalEnergyConsumption, nvmlFieldValue_t.
 
-    nvml: the pynvml module, or a recording with the same functions.
+    nvml: the pynvml module (the default, imported once there is a driver library, for it takes 13
+    MiB), or a recording with the same functions.
     """
 
     name = "nvml"
 
-    def __init__(self, nvml: Any) -> None:
+    def __init__(self, nvml: Any = None) -> None:
         self._nvml = nvml
         self._ready = False
         self._gpus: list[_Gpu] = []
@@ -54,8 +55,8 @@ class NvmlSensor:
 
     def discover(self) -> list[Device]:
         """The GPUs with a counter or a power reading; NoSensor without library, driver or GPU."""
-        nvml = self._nvml
         self._start()
+        nvml = self._nvml
         known = {gpu.device.identity: gpu for gpu in self._gpus}
         gpus: list[_Gpu] = []
         self._unreadable = {}
@@ -108,9 +109,17 @@ class NvmlSensor:
         return reads
 
     def _start(self) -> None:
-        nvml = self._nvml
         if self._ready:
             return
+        if self._nvml is None:
+            try:
+                ctypes.CDLL(_LIBRARY)
+            except OSError as error:
+                raise NoSensor(f"no NVIDIA driver: {error}") from error
+            import pynvml
+
+            self._nvml = pynvml
+        nvml = self._nvml
         try:
             nvml.nvmlInit()
         except nvml.NVMLError as error:
