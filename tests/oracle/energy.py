@@ -29,7 +29,8 @@ def energy_facts(
 
 def row_order(row: dict) -> tuple:
     """How fact_energy is sorted."""
-    return (*tuple(row[c] for c in ("start_ms", "node", "device", "line")), row["job"] or "", row["boundary"], row["simulated"], row["device_kind"])
+    first = tuple(row[c] for c in ("start_ms", "node", "device", "line"))
+    return (*first, row["job"] or "", row["boundary"], row["simulated"], row["device_kind"])
 
 
 def node_hour(
@@ -39,14 +40,12 @@ def node_hour(
     end = hour + HOUR_MS
     known = {d: found for d, all_ in pieces.items() if (found := [p for p in all_ if p.touches(hour, end)])}
     held = [j for j in jobs if j["node"] == node and j["start_ms"] < j["end_ms"]]
-    period_edges = inside(hour, end, [c["cut_ms"] for c in cuts if c["node"] == node])
-    parents = [d for d in known if can_be_parent(node, d, hour, known[d], devices)]
-    cell_edges = inside(hour, end, period_edges, [t for j in held for t in (j["start_ms"], j["end_ms"])],
-                        [t for d in parents for span in coverage(known[d]) for t in span])
+    periods = period_edges(node, hour, cuts)
+    edges = cell_edges(node, hour, known, jobs, cuts, devices)
     sums: dict[tuple, tuple[dict[str, int], set]] = {}
     owner_of: dict[tuple, str] = {}
-    for start, stop in itertools.pairwise(cell_edges):
-        period = max(t for t in period_edges if t <= start)
+    for start, stop in itertools.pairwise(edges):
+        period = max(t for t in periods if t <= start)
         for leaf in Cell(node, start, stop, known, devices).leaves():
             records = [j for j in held if j["start_ms"] <= start and stop <= j["end_ms"] and j["device"] in (None, leaf.owner)]
             takers, oversubscribed = lines(widest(records))
@@ -62,7 +61,7 @@ def node_hour(
     rows = []
     for key, (energy, seen) in sums.items():
         period, device, line, job, boundary, simulated, device_kind = key
-        stop = min(t for t in period_edges if t > period)
+        stop = min(t for t in periods if t > period)
         place = next((p for p in places if p["node"] == node and p["start_ms"] <= period < p["end_ms"]), None)
         read = [p for p in known[owner_of[key]] if p.of.klass != "imputed"]
         covered = sum(max(0, min(stop, p.end) - max(period, p.start)) for p in read)
@@ -73,6 +72,19 @@ def node_hour(
             "coverage": covered / (stop - period), "flags": ",".join(sorted(seen)) or None,
         })
     return rows
+
+
+def period_edges(node: str, hour: int, cuts: list[dict]) -> list[int]:
+    """The hour and what cuts it into periods."""
+    return inside(hour, hour + HOUR_MS, [c["cut_ms"] for c in cuts if c["node"] == node])
+
+
+def cell_edges(node: str, hour: int, known: dict[str, list[Piece]], jobs: list[dict], cuts: list[dict], devices: list[dict]) -> list[int]:
+    """Section 2: the hour and all that cuts it."""
+    of_jobs = [t for j in jobs if j["node"] == node and j["start_ms"] < j["end_ms"] for t in (j["start_ms"], j["end_ms"])]
+    parents = [d for d in known if can_be_parent(node, d, hour, known[d], devices)]
+    of_coverage = [t for d in parents for span in coverage(known[d]) for t in span]
+    return inside(hour, hour + HOUR_MS, period_edges(node, hour, cuts), of_jobs, of_coverage)
 
 
 def inside(start: int, end: int, *instants: list[int]) -> list[int]:

@@ -15,13 +15,14 @@ def in_force(rows: list[dict], key: list[str], start: str, end: str) -> list[dic
         of_key.setdefault(tuple(row[k] for k in key), []).append(row)
     out = []
     for values in sorted(of_key, key=lambda v: tuple((x is not None, x) for x in v)):
-        versions = [(begin(r, start), finish(r, end), r) for r in of_key[values]]
+        spans = [(begin(r, start), finish(r, end), r) for r in of_key[values]]
+        versions = [(s, e, r) for s, e, r in spans if s < e]
         edges = sorted({t for a, b, _ in versions for t in (a, b)})
         for a, b in itertools.pairwise(edges):
-            covering = [r for s, e, r in versions if s <= a and b <= e]
+            covering = [(s, e, r) for s, e, r in versions if s <= a and b <= e]
             if not covering:
                 continue
-            best = max(covering, key=lambda r: (not r["shipped"], first_known(r, of_key[values]), r["version"]))
+            best = max(covering, key=lambda v: (not v[2]["shipped"], first_known(v[2], of_key[values]), v[0], -v[1], v[2]["version"]))[2]
             if out and out[-1]["end_ms"] == a and out[-1]["version"] == best["version"] and all(out[-1][k] == best[k] for k in key):
                 out[-1]["end_ms"] = b
                 continue

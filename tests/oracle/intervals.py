@@ -125,7 +125,8 @@ def between(a: Kept, b: Kept, power: bool, skipped: bool, settings: Any) -> Inte
         klass = CLASS_OF_METHOD[method]
     flags = ({"conflict"} if a.conflict or b.conflict else set()) | ({"outlier"} if skipped else set())
     r = b.reading
-    return Interval(a.ts, b.ts, energy, power, klass, "" if power else r["epoch"], r["device_kind"], r["boundary"], r["simulated"], frozenset(flags))
+    epoch = "" if power else r["epoch"]
+    return Interval(a.ts, b.ts, energy, power, klass, epoch, r["device_kind"], r["boundary"], r["simulated"], frozenset(flags))
 
 
 def plausible(interval: Interval, reading: dict, devices: list[dict], settings: Any) -> bool:
