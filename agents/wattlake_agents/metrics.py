@@ -74,7 +74,7 @@ def serve(agent: Agent, address: str) -> Callable[[], None]:
 
     host, colon, port = address.rpartition(":")
     if not (colon and host and port.isdigit() and int(port) < 65536):
-        raise UsageError(f"{address!r} is no address", subject="agent.metrics", next_step="write HOST:PORT, or leave it empty for no metrics")
+        raise UsageError(f"{address!r} is no address", subject="agent.metrics", next_step="write HOST:PORT, or nothing for no metrics")
     registry = CollectorRegistry()
     registry.register(AgentCollector(agent))
     try:

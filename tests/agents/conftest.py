@@ -6,8 +6,9 @@ import io
 import json
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pyarrow as pa
@@ -147,14 +148,7 @@ class RecordedNvml:
         return int(self._answer(gpu.power_mw))
 
     def nvmlDeviceGetFieldValues(self, gpu: FakeGpu, _: list[int]) -> list[Any]:
-        class Value:
-            uiVal = 0
-
-        class Field:
-            nvmlReturn = 0
-            value = Value()
-
-        field = Field()
+        field = SimpleNamespace(nvmlReturn=self.NVML_SUCCESS, value=SimpleNamespace(uiVal=0))
         if gpu.instant_mw is None:
             field.nvmlReturn = self.NVML_ERROR_NOT_SUPPORTED
         else:
@@ -213,5 +207,5 @@ def wattlake() -> Path:
 
 
 @pytest.fixture
-def state(tmp_path: Path) -> Iterator[Path]:
-    yield tmp_path / "state"
+def state(tmp_path: Path) -> Path:
+    return tmp_path / "state"

@@ -10,7 +10,8 @@ from wattlake_agents.epochs import Counter
 from wattlake_agents.sensors.integrator import LONGEST_STEP_NS, Integrator
 from wattlake_agents.sensors.sensor import Device
 
-HARDWARE = Device("cpu-package-0", "cpu", "zone-0", "counter", "rapl", max_power_mw=200_000, wrap_uj=100_000_001)
+WRAP = 262_143_328_851
+HARDWARE = Device("cpu-package-0", "cpu", "zone-0", "counter", "rapl", max_power_mw=200_000, wrap_uj=WRAP)
 PLAIN = replace(HARDWARE, name="gpu0", wrap_uj=None)
 T = 1_700_000_000_000
 
@@ -26,19 +27,18 @@ def fed(device: Device, *samples: tuple[int, int], kept: epochs.Life | None = No
 
 
 def test_a_wrap_is_resolved_and_the_epoch_goes_on() -> None:
-    lives, totals, _ = fed(HARDWARE, (T, 99_999_000), (T + 100, 999), (T + 200, 2_000), (T + 300, 3_000))
+    lives, totals, _ = fed(HARDWARE, (T, WRAP - 1_001), (T + 100, 999), (T + 200, 2_000), (T + 300, 3_000))
     assert len(set(lives)) == 1
-    assert totals == [99_999_000, 99_999_000 + 2_000, 99_999_000 + 3_001, 99_999_000 + 4_001]
+    assert totals == [WRAP - 1_001, WRAP + 999, WRAP + 2_000, WRAP + 3_000]
 
 
 def test_a_pause_long_enough_for_two_wraps_begins_an_epoch() -> None:
-    lives, _, _ = fed(HARDWARE, (T, 1_000), (T + 250, 2_000), (T + 1000, 3_000))
+    lives, _, _ = fed(HARDWARE, (T, 1_000), (T + 250_000, 2_000), (T + 1_000_000, 3_000))
     assert lives[0] == lives[1] != lives[2]
 
 
 def test_a_fall_that_no_wrap_explains_begins_an_epoch() -> None:
-    wide = replace(HARDWARE, wrap_uj=262_143_328_851)
-    lives, totals, _ = fed(wide, (T, 50_000_000), (T + 1000, 1_000))
+    lives, totals, _ = fed(HARDWARE, (T, 50_000_000), (T + 1000, 1_000))
     assert lives[0] != lives[1]
     assert totals[1] == 1_000
 
@@ -57,7 +57,7 @@ def test_a_clock_set_back_begins_an_epoch_and_a_small_slew_drops_the_reading() -
 
 
 def test_over_a_restart_of_the_agent_a_hardware_counter_goes_on() -> None:
-    lives, totals, counter = fed(HARDWARE, (T, 99_999_900), (T + 100, 50))
+    lives, totals, counter = fed(HARDWARE, (T, WRAP - 100), (T + 100, 50))
     kept = epochs.decode(epochs.encode({"cpu-package-0": counter.life()}, "boot-1"), "boot-1")  # type: ignore[dict-item]
     after, more, _ = fed(HARDWARE, (T + 200, 150), kept=kept["cpu-package-0"])
     assert after[0] == lives[0]

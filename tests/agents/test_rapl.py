@@ -25,7 +25,8 @@ def test_packages_and_memory_are_read_and_what_lies_within_a_package_is_not(mach
     assert devices["cpu-package-0"].wrap_uj == machine.RANGE_UJ + 1
     assert devices["cpu-package-0"].parent is None
     assert devices["dram-0"].kind == "dram"
-    assert {r.device: r.raw_uj for r in sensor.read().readings} == {"cpu-package-0": 5_000_000, "dram-0": 7_000_000, "cpu-package-1": 6_000_000}
+    read = {r.device: r.raw_uj for r in sensor.read().readings}
+    assert read == {"cpu-package-0": 5_000_000, "dram-0": 7_000_000, "cpu-package-1": 6_000_000}
 
 
 def test_psys_is_the_parent_of_packages_and_memory(machine: Any) -> None:
