@@ -14,10 +14,7 @@ import pyarrow.parquet as pq
 from wattlake_contracts.layout import DAY_MS, HOUR_MS
 from wattlake_contracts.tables import TABLES
 from wattlake_pipelines.account.kernels.dimensions import device_dimension, model_dimension, node_dimension
-from wattlake_pipelines.account.kernels.embodied import embodied_facts
 from wattlake_pipelines.account.kernels.jobs import job_dimension
-from wattlake_pipelines.account.kernels.serving import serving_facts
-from wattlake_pipelines.account.kernels.transfers import transfer_facts
 from wattlake_pipelines.arrow_schema import conform, table_schema
 from wattlake_pipelines.lake.manifest import StagedFile, stage
 
@@ -37,6 +34,7 @@ def _whole(name: str, rows: pa.Table, staging: Path, attempt: str) -> StagedFile
 
 
 def _embodied(element: SpreadElement, staging: Path, attempt: str) -> list[StagedFile]:
+    from wattlake_pipelines.account.kernels.embodied import embodied_facts
     items, jobs = pq.read_table(staging / "items.parquet"), pq.read_table(staging / "jobs.parquet")
     facts = conform(embodied_facts(items, jobs, np.array(element.days_ms, np.int64), element.watermark_ms), table_schema(TABLES["fact_embodied"]))
     day = facts["start_ms"].to_numpy() // DAY_MS * DAY_MS
@@ -47,12 +45,14 @@ def _embodied(element: SpreadElement, staging: Path, attempt: str) -> list[Stage
 
 
 def _transfers(element: SpreadElement, staging: Path, attempt: str) -> list[StagedFile]:
+    from wattlake_pipelines.account.kernels.transfers import transfer_facts
     del element
     tables = {name: pq.read_table(staging / f"{name}.parquet") for name in ("transfers", "network", "sites", "transfer_grid")}
     return [_whole("fact_transfers", transfer_facts(tables["transfers"], tables["network"], tables["sites"], tables["transfer_grid"]), staging, attempt)]
 
 
 def _serving(element: SpreadElement, staging: Path, attempt: str) -> list[StagedFile]:
+    from wattlake_pipelines.account.kernels.serving import serving_facts
     del element
     rows = pq.read_table(staging / "serving.parquet")
     low, high = pc.min(rows["ts_ms"]).as_py(), pc.max(rows["ts_ms"]).as_py()

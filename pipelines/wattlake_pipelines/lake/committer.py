@@ -165,12 +165,16 @@ class Committer:
 
     def _replace(self, manifest: Manifest) -> None:
         for table, day_ms, shard in manifest.replaced:
-            old = self.query(f"SELECT path FROM {ALIAS}.files WHERE table_name = ? AND day_ms = ? AND shard = ?", [table, day_ms, shard]).fetchall()
-            for (path,) in old:
-                # all rows of a file go, so this is a change of metadata only
-                self.query(f'DELETE FROM {ALIAS}."{table}" WHERE filename = ?', [str(self.lake / path)])
-            if old:
-                self.query(f"DELETE FROM {ALIAS}.files WHERE table_name = ? AND day_ms = ? AND shard = ?", [table, day_ms, shard])
+            found = self.query(f"SELECT path FROM {ALIAS}.files WHERE table_name = ? AND day_ms = ? AND shard = ?", [table, day_ms, shard]).fetchall()
+            for (path,) in found:
+                self._remove(table, path)
+        for table, path in manifest.removed:
+            self._remove(table, path)
+
+    def _remove(self, table: str, path: str) -> None:
+        # all rows of a file go, so this is a change of metadata only
+        self.query(f'DELETE FROM {ALIAS}."{table}" WHERE filename = ?', [str(self.lake / path)])
+        self.query(f"DELETE FROM {ALIAS}.files WHERE path = ?", [path])
 
     def _add(self, table: str, paths: list[Path]) -> None:
         names = "[" + ", ".join(quoted(p) for p in paths) + "]"

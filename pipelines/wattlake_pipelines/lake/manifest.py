@@ -65,8 +65,8 @@ def stage(table: str, rows: pa.Table, folder: Path, name: str, *, day_ms: int = 
 class Manifest:
     """One commit's worth of work.
 
-    files: to add. replaced: (table, day_ms, shard) whose committed files give way. positions:
-    (log, partition, from offset, to offset) covered. consumed: greatest batch of `dirty` accounted
+    files: to add. replaced: (table, day_ms, shard) whose committed files give way. removed: (table,
+    path) of single files that do. positions: (log, partition, from offset, to offset) covered. consumed: greatest batch of `dirty` accounted
     for, or -1. watermark_ms: latest instant that the data speaks of, or -1.
     """
 
@@ -74,6 +74,7 @@ class Manifest:
     attempt: str
     files: tuple[StagedFile, ...] = ()
     replaced: tuple[tuple[str, int, int], ...] = ()
+    removed: tuple[tuple[str, str], ...] = ()
     positions: tuple[tuple[str, str, int, int], ...] = ()
     dirty: tuple[tuple[str, str, int, int], ...] = ()
     consumed: int = -1

@@ -1,0 +1,61 @@
+"""`wattlake lake status|maintain|verify`."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from wattlake_contracts import config as configuration
+from wattlake_contracts.errors import FAILED
+from wattlake_contracts.options import ConfigOption, FormatOption, LakeOption, check_format, emit, say
+
+app = typer.Typer(rich_markup_mode=None, no_args_is_help=True, help="Status, upkeep and verification of the lake.",
+                  context_settings={"help_option_names": ["-h", "--help"]})
+
+
+@app.command()
+def status(config: ConfigOption = None, lake: LakeOption = None, form: FormatOption = "table") -> None:
+    """What the lake holds: rows, files and bytes per table, the last commit, what waits to be accounted."""
+    check_format(form)
+    from wattlake_pipelines.lake import status as lake_status
+
+    columns, rows, notes = lake_status.status(configuration.lake_root(configuration.load(config), lake))
+    emit(columns, rows, form)
+    for note in notes:
+        say(note)
+
+
+@app.command()
+def maintain(config: ConfigOption = None, lake: LakeOption = None, form: FormatOption = "table",
+             keep_days: Annotated[float, typer.Option("--keep-days", min=0, help="Keep the snapshots of so many days: older states can no longer be asked for.")] = 30.0) -> None:
+    """Merge small files, drop old snapshots, and delete what a killed process left. Safe at any time but during a run."""
+    check_format(form)
+    from wattlake_pipelines.lake import meta
+    from wattlake_pipelines.lake.committer import Committer
+    from wattlake_pipelines.lake.maintain import maintain as upkeep
+
+    root = configuration.lake_root(configuration.load(config), lake)
+    meta.read(root)
+    with Committer(root) as committer:
+        done = upkeep(committer, keep_days=keep_days)
+    emit(["merged_files", "expired_snapshots", "orphans"], [[done.merged_files, done.expired_snapshots, done.orphans]], form)
+
+
+@app.command()
+def verify(config: ConfigOption = None, lake: LakeOption = None, form: FormatOption = "table") -> None:
+    """Compare every file's bytes with the sha256 that was committed. Exit code 1 if one differs."""
+    check_format(form)
+    from wattlake_pipelines.lake import meta
+    from wattlake_pipelines.lake.committer import Committer
+    from wattlake_pipelines.lake.verify import verify as compare
+
+    root = configuration.lake_root(configuration.load(config), lake)
+    meta.read(root)
+    with Committer(root) as committer:
+        checked, faults = compare(committer)
+    emit(["path", "what"], [[f.path, f.what] for f in faults], form)
+    say(f"{checked} files checked, {len(faults)} faults")
+    if faults:
+        say("restore the files named from a backup, or make the lake again from the log")
+        raise typer.Exit(FAILED)
