@@ -41,20 +41,20 @@ def emission_facts(energy: pa.Table, sites: pa.Table, grid: pa.Table, marginal: 
 
     it = integers(energy["energy_mj"]).astype(np.float64)
     facility = pc.equal(energy["boundary"], "facility").to_numpy().astype(bool)
-    overhead = np.where(facility, 0.0, np.rint(it * (_figure(sites, "pue", site) - 1.0)))
+    overhead = np.where(facility, 0.0, np.rint(it * (figure(sites, "pue", site) - 1.0)))
     both = it + overhead
-    direct, lifecycle = _figure(grid, "direct_g_per_kwh", direct_row), _figure(grid, "lifecycle_g_per_kwh", direct_row)
-    loss = _figure(grid, "td_loss_fraction", direct_row)
+    direct, lifecycle = figure(grid, "direct_g_per_kwh", direct_row), figure(grid, "lifecycle_g_per_kwh", direct_row)
+    loss = figure(grid, "td_loss_fraction", direct_row)
     upstream = (lifecycle - direct) + lifecycle * loss / (1.0 - loss)
 
     found = {
-        "overhead_mj": _rounded(overhead),
-        "location_ug": _millionths(it, direct),
-        "overhead_location_ug": _millionths(overhead, direct),
-        "upstream_ug": _millionths(both, upstream),
-        "marginal_screening_ug": _millionths(both, _figure(marginal, "marginal_g_per_kwh", marginal_row)),
-        "water_site_ul": _millionths(it, _figure(sites, "wue_l_per_kwh", site)),
-        "water_grid_ul": _millionths(both, _figure(grid, "water_l_per_kwh", direct_row)),
+        "overhead_mj": rounded(overhead),
+        "location_ug": millionths(it, direct),
+        "overhead_location_ug": millionths(overhead, direct),
+        "upstream_ug": millionths(both, upstream),
+        "marginal_screening_ug": millionths(both, figure(marginal, "marginal_g_per_kwh", marginal_row)),
+        "water_site_ul": millionths(it, figure(sites, "wue_l_per_kwh", site)),
+        "water_grid_ul": millionths(both, figure(grid, "water_l_per_kwh", direct_row)),
         "grid_version": take_or_null(grid["version"], direct_row),
         "site_version": take_or_null(sites["version"], site),
         "marginal_version": take_or_null(marginal["version"], marginal_row),
@@ -77,17 +77,18 @@ def _sorted(energy: pa.Table) -> pa.Table:
     return energy if ordered else energy.take(pa.array(np.lexsort(codes[::-1])))
 
 
-def _figure(segments: pa.Table, name: str, row: Ints) -> Floats:
+def figure(segments: pa.Table, name: str, row: Ints) -> Floats:
     """The figure in force on each row, NaN where it is unknown."""
     return np.asarray(take_or_null(segments[name], row).cast(pa.float64()).fill_null(np.nan).to_numpy(), np.float64)
 
 
-def _millionths(energy_mj: Floats, per_kwh: Floats) -> pa.Array:
+def millionths(energy_mj: Floats, per_kwh: Floats) -> pa.Array:
     """Energy x a figure in g or L per kWh, in µg or µL; NULL where either is unknown."""
-    return _rounded(energy_mj * per_kwh / MJ_PER_MILLIONTH)
+    return rounded(energy_mj * per_kwh / MJ_PER_MILLIONTH)
 
 
-def _rounded(values: Floats) -> pa.Array:
+def rounded(values: Floats) -> pa.Array:
+    """int64, half to even; NULL where the value is NaN."""
     unknown = np.isnan(values)
     return pa.array(np.rint(np.where(unknown, 0.0, values)).astype(np.int64), pa.int64(), mask=unknown)
 
