@@ -5,6 +5,7 @@ from __future__ import annotations
 import heapq
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from itertools import count
 
 import msgspec
 from wattlake_contracts.layout import HOUR_MS
@@ -74,7 +75,8 @@ class Simulation:
         writers = [_NodeWriter(o, n, r, m) for n, r, m in zip(self.nodes, self.runs, self.meters, strict=True)]
         queues = [_sorted_events(o, n, r, {m.index: m.site for m in self.nodes}) for n, r in zip(self.nodes, self.runs, strict=True)]
         reference = _Reference(o)
-        held: list[tuple[int, int, int, Written]] = []
+        held: list[tuple[int, int, Written]] = []
+        ticket = count()
         yield reference.until(o.start_ms)
         for hour in range(o.start_ms, o.end_ms, HOUR_MS):
             for writer, queue in zip(writers, queues, strict=True):
@@ -84,7 +86,7 @@ class Simulation:
                     until = hour + int(late.integers(1, _LATE_HOURS)) * HOUR_MS
                     some = [w for w in made if w.readings]
                     for w in some:
-                        heapq.heappush(held, (until, w.writer, w.seq, w))
+                        heapq.heappush(held, (until, next(ticket), w))
                     made = [w for w in made if not w.readings]
                 self._count(writer.node.index, made)
                 yield made
@@ -100,10 +102,10 @@ class Simulation:
         tally.records += len(made)
         tally.readings += sum(w.readings for w in made)
 
-    def _release(self, held: list[tuple[int, int, int, Written]], until: int | None) -> Iterator[list[Written]]:
+    def _release(self, held: list[tuple[int, int, Written]], until: int | None) -> Iterator[list[Written]]:
         out = []
         while held and (until is None or held[0][0] <= until):
-            out.append(heapq.heappop(held)[3])
+            out.append(heapq.heappop(held)[2])
         for w in out:
             self._count(w.writer, [w])
         yield out
