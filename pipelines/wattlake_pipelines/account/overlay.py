@@ -21,8 +21,10 @@ def overlay(base: pa.Table, other: pa.Table, on: str, columns: Mapping[str, str]
     o_start, o_end = other["start_ms"].to_numpy(), other["end_ms"].to_numpy()
     order = np.lexsort((o_start, theirs))
     rows: list[tuple[int, int, int, int]] = []
-    bounds = {int(k): (int(a), int(b)) for k, a, b in zip(
-        *np.unique(theirs[order], return_index=True), np.append(np.unique(theirs[order], return_index=True)[1][1:], len(order)), strict=True)}
+    found, firsts = np.unique(theirs[order], return_index=True)
+    # cut to the keys' number: where `other` is empty there is no last one to end
+    lasts = np.append(firsts[1:], len(order))[: len(found)]
+    bounds = {int(k): (int(a), int(b)) for k, a, b in zip(found, firsts, lasts, strict=True)}
     for i, (k, a, b) in enumerate(zip(mine.tolist(), start.tolist(), end.tolist(), strict=True)):
         at = a
         first, last = bounds.get(k, (0, 0)) if k >= 0 else (0, 0)
