@@ -6,6 +6,7 @@ values) tell whether a column holds anything wrong at all, and only then masks a
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -33,22 +34,37 @@ class Checked(NamedTuple):
     reasons: pa.Array
 
 
-def check(table: pa.Table, kind: Kind, appended_ms: pa.Array | pa.ChunkedArray | int | None = None) -> Checked:
+class Written(NamedTuple):
+    """How a column was written where it came from, so that reasons speak of that.
+
+    name: its name there. text: the cells as they stood (string, one per row). bound: a stored bound
+    as one would write it there, with its unit.
+    """
+
+    name: str
+    text: pa.Array | pa.ChunkedArray
+    bound: Callable[[float], str]
+
+
+def check(table: pa.Table, kind: Kind, appended_ms: pa.Array | pa.ChunkedArray | int | None = None,
+          written: Mapping[str, Written] | None = None) -> Checked:
     """Split the rows of a decoded table into good ones and bad ones with their reasons.
 
     table: columns of the kind with their Arrow types; absent ones count as null, unknown ones are
     ignored. appended_ms: when each row's record was written down (ms; one for all, or one a row);
-    a `ts_ms` later than that by more than a day is a wrong clock. None: not checked.
+    a `ts_ms` later than that by more than a day is a wrong clock. None: not checked. written: for
+    the reasons, how columns were called and written in a file.
     ValueError if a column has another type than the contract says.
     """
     table = conform(table, kind_schema(kind))
-    faults = [found for column in kind.columns for found in _column_faults(table.column(column.name), column)]
-    faults += [found for rule in kind.rules if (found := _rule_fault(table, kind, rule)) is not None]
+    terms = written or {}
+    faults = [found for c in kind.columns for found in _column_faults(table.column(c.name), c, terms.get(c.name))]
+    faults += [found for rule in kind.rules if (found := _rule_fault(table, kind, rule, terms)) is not None]
     if appended_ms is not None and "ts_ms" in table.schema.names and (found := _clock_fault(table, appended_ms)) is not None:
         faults.append(found)
     if not faults:
         return Checked(table, np.empty(0, dtype=np.int64), pa.array([], pa.string()))
-    reasons = faults[0] if len(faults) == 1 else pc.binary_join_element_wise(*faults, "; ", null_handling="skip")
+    reasons = joined(faults)
     any_bad = np.zeros(table.num_rows, dtype=bool)
     for fault in faults:
         any_bad |= _numpy(fault.is_valid())
@@ -56,20 +72,30 @@ def check(table: pa.Table, kind: Kind, appended_ms: pa.Array | pa.ChunkedArray |
     return Checked(table.filter(pa.array(~any_bad)), bad, _plain(reasons.take(pa.array(bad))))
 
 
-def _column_faults(values: pa.ChunkedArray, column: Column) -> list[pa.ChunkedArray]:
+def joined(faults: Sequence[pa.Array | pa.ChunkedArray]) -> pa.Array:
+    """Several columns of reasons as one: those of a row joined by "; ", null where a row has none."""
+    result = _plain(faults[0])
+    # two at a time: Arrow's own joining of many leaves out rows that are all null
+    for fault in map(_plain, faults[1:]):
+        result = pc.coalesce(pc.binary_join_element_wise(result, fault, "; "), result, fault)
+    return result
+
+
+def _column_faults(values: pa.ChunkedArray, column: Column, written: Written | None) -> list[pa.ChunkedArray]:
     """For each fault of a column a string array: the reason where a row has it, else null."""
     found = []
+    name = written.name if written else column.name
     if column.required and values.null_count:
-        found.append(_say(values.is_null(), f"{column.name} is missing"))
+        found.append(_say(values.is_null(), f"{name} is missing"))
     if values.null_count == len(values):
         return found
     if column.type is Type.STRING:
         if column.choices:
             found += _choice_fault(values, column)
         elif column.required and pc.min(pc.binary_length(values)).as_py() == 0:
-            found.append(_say(pc.equal(values, ""), f"{column.name} is empty"))
+            found.append(_say(pc.equal(values, ""), f"{name} is empty"))
     elif column.type is not Type.BOOL:
-        found += _bound_faults(values, column)
+        found += _bound_faults(values, column, written)
     return found
 
 
@@ -99,8 +125,9 @@ def _is_constant(values: pa.Array) -> bool:
     return bool(np.array_equal(data[width:], data[:-width]))
 
 
-def _bound_faults(values: pa.ChunkedArray, column: Column) -> list[pa.ChunkedArray]:
+def _bound_faults(values: pa.ChunkedArray, column: Column, written: Written | None) -> list[pa.ChunkedArray]:
     found = []
+    unit = f" {column.unit}" if column.unit else ""
     if column.type is Type.FLOAT and pc.all(pc.is_finite(values)).as_py() is False:
         finite = pc.is_finite(values)
         found.append(_say(pc.invert(finite), f"{column.name} is ", values, ", not a finite number"))
@@ -114,9 +141,11 @@ def _bound_faults(values: pa.ChunkedArray, column: Column) -> list[pa.ChunkedArr
             continue
         bound = int(limit) if column.type is Type.INT else limit
         if reached < bound if beyond is pc.less else reached > bound:
-            unit = f" {column.unit}" if column.unit else ""
-            told = f"{unit}, {word} {bound}{unit}{_hint(column, beyond is pc.less)}"
-            found.append(_say(beyond(values, pa.scalar(bound, values.type)), f"{column.name} is ", values, told))
+            wrong, hint = beyond(values, pa.scalar(bound, values.type)), _hint(column, beyond is pc.less)
+            if written:
+                found.append(_say(wrong, f"{written.name} is ", written.text, f", {word} {written.bound(bound)}{hint}"))
+            else:
+                found.append(_say(wrong, f"{column.name} is ", values, f"{unit}, {word} {bound}{unit}{hint}"))
     return found
 
 
@@ -126,7 +155,7 @@ def _hint(column: Column, low: bool) -> str:
     return " (are these seconds? write milliseconds)" if low else " (are these micro- or nanoseconds? write milliseconds)"
 
 
-def _rule_fault(table: pa.Table, kind: Kind, rule: Rule) -> pa.ChunkedArray | None:
+def _rule_fault(table: pa.Table, kind: Kind, rule: Rule, written: Mapping[str, Written]) -> pa.ChunkedArray | None:
     """The reason where a row breaks the rule, else null; None if no row does."""
     columns = [table.column(name) for name in rule.columns]
     if rule.form == "ordered":
@@ -134,8 +163,8 @@ def _rule_fault(table: pa.Table, kind: Kind, rule: Rule) -> pa.ChunkedArray | No
         wrong = pc.fill_null(pc.greater_equal(first, second), False)
         if not pc.any(wrong).as_py():
             return None
-        unit = kind.column(rule.columns[0]).unit
-        return _say(wrong, f"{rule.reason}: {rule.columns[0]} is ", first, f" and {rule.columns[1]} is ", second, f" [{unit}]")
+        told = [written.get(n) or Written(n, c, str) for n, c in zip(rule.columns, columns, strict=True)]
+        return _say(wrong, f"{rule.reason}: {told[0].name} is ", told[0].text, f" and {told[1].name} is ", told[1].text)
     given = [len(c) - c.null_count for c in columns]
     rows = table.num_rows
     if rule.form == "any_of":
@@ -148,7 +177,8 @@ def _rule_fault(table: pa.Table, kind: Kind, rule: Rule) -> pa.ChunkedArray | No
         wrong = np.sum([_numpy(c.is_valid()) for c in columns], axis=0) != 1
     else:
         raise ValueError(f"unknown form of rule {rule.form!r} in kind {kind.name}")
-    return _say(pa.array(wrong), f"{rule.reason} ({', '.join(rule.columns)})") if wrong.any() else None
+    names = [written[n].name if n in written else n for n in rule.columns]
+    return _say(pa.array(wrong), f"{rule.reason} ({', '.join(names)})") if wrong.any() else None
 
 
 def _clock_fault(table: pa.Table, appended_ms: pa.Array | pa.ChunkedArray | int) -> pa.ChunkedArray | None:

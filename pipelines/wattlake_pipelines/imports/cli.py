@@ -1,0 +1,102 @@
+"""`wattlake import KIND FILE…`."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from wattlake_contracts.config import load, log_root
+from wattlake_contracts.errors import INCOMPLETE, UsageError, WattlakeError
+from wattlake_contracts.filelog.partition import LogError
+from wattlake_contracts.filelog.writer import LogWriter, open_pooled
+from wattlake_contracts.kind import Kind
+from wattlake_contracts.kinds import IMPORT_KINDS, KINDS
+from wattlake_contracts.options import ConfigOption, FormatOption, LogOption, check_format, emit, say
+
+from wattlake_pipelines.imports.run import Outcome, import_file, open_file
+
+app = typer.Typer(rich_markup_mode=None, context_settings={"help_option_names": ["-h", "--help"]})
+
+_COLUMNS = ("file", "kind", "rows", "accepted", "rejected", "records", "boot", "dry_run")
+
+
+@app.command(name="import")
+def import_(
+    kind: Annotated[str, typer.Argument(metavar="KIND", help=f"What the rows are: {', '.join(IMPORT_KINDS)}.")],
+    files: Annotated[list[Path], typer.Argument(metavar="FILE...", help="CSV (.csv, .csv.gz) or Parquet.")],
+    config: ConfigOption = None,
+    log: LogOption = None,
+    form: FormatOption = "table",
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Check the files and write nothing.")] = False,
+    accept_implausible: Annotated[
+        bool, typer.Option("--accept-implausible", help="Take carbon figures that look to be in another unit.")] = False,
+) -> None:
+    """Read CSV or Parquet files into the log.
+
+    Bad rows are left out, kept as rejects and reported with their line; the exit code is then 4.
+    The same file imported twice counts once. The columns of each kind are in docs/reference.md.
+    """
+    check_format(form)
+    chosen = _kind(kind)
+    opened = [open_file(path, chosen) for path in files]
+    with ExitStack() as stack:
+        writer = None if dry_run else stack.enter_context(_writer(log_root(load(config), log)))
+        outcomes = []
+        for item in opened:
+            with _progress(item.source.path.name) as progress:
+                outcomes.append(import_file(item, writer, accept_implausible=accept_implausible, progress=progress))
+            _tell(outcomes[-1])
+    if form == "json":
+        emit((*_COLUMNS, "reasons"), [(*_row(o), o.reasons) for o in outcomes], form)
+    elif form == "csv":
+        emit(_COLUMNS, map(_row, outcomes), form)
+    if any(o.rejected or o.ahead for o in outcomes):
+        raise typer.Exit(INCOMPLETE)
+
+
+def _kind(name: str) -> Kind:
+    if name not in IMPORT_KINDS:
+        near = get_close_matches(name, IMPORT_KINDS, n=1)
+        raise UsageError(f"no kind {name!r}", next_step=f"{f'did you mean {near[0]}? ' if near else ''}kinds: {', '.join(IMPORT_KINDS)}")
+    return KINDS[name]
+
+
+@contextmanager
+def _writer(root: Path) -> Iterator[LogWriter]:
+    try:
+        with open_pooled(root, "import") as writer:
+            yield writer
+    except (LogError, OSError) as error:
+        raise WattlakeError(f"cannot write the log: {error}", subject=str(root), next_step="give another --log, or make room") from error
+
+
+@contextmanager
+def _progress(name: str) -> Iterator[Callable[[int], None]]:
+    """A count of rows on a terminal; nothing elsewhere."""
+    if not sys.stderr.isatty():
+        yield lambda rows: None
+        return
+    from rich.console import Console
+
+    with Console(stderr=True).status(f"{name} …") as status:
+        yield lambda rows: status.update(f"{name}: {rows:,} rows")
+
+
+def _row(outcome: Outcome) -> tuple[object, ...]:
+    return tuple(getattr(outcome, name) for name in _COLUMNS)
+
+
+def _tell(outcome: Outcome) -> None:
+    done = "would be imported" if outcome.dry_run else "imported"
+    say(f"{outcome.file}: {outcome.accepted:,} of {outcome.rows:,} rows of {outcome.kind} {done}, {outcome.rejected:,} rejected")
+    for reject in outcome.reasons:
+        say(f"  {reject['place']}: {reject['reason']}")
+    if outcome.rejected > len(outcome.reasons):
+        say(f"  and {outcome.rejected - len(outcome.reasons):,} more; after landing: wattlake sql \"FROM rejects\"")
+    if outcome.ahead:
+        say(f"  {outcome.ahead:,} rows lie more than 24 h ahead of this machine's clock: landing will reject them; check the times")

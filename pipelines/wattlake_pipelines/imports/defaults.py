@@ -1,0 +1,40 @@
+"""What an imported reading is taken to be where its file does not say."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pyarrow as pa
+import pyarrow.compute as pc
+from wattlake_contracts.kind import Kind
+
+#: kinds that a device's name may begin with
+_NAMED = r"^(?P<kind>gpu|cpu|dram|node|psu|switch|psys)"
+
+
+def fill(table: pa.Table, kind: Kind) -> pa.Table:
+    """Readings with device_kind, epoch, method and boundary filled in where they are null; other kinds as they are.
+
+    device_kind: what the device's name begins with, else `other`. epoch: 0. method: counter where
+    there is a counter, integrated where there is a power. boundary: node_ac for what meters a whole
+    machine or its supply, component for the rest.
+    """
+    if kind.name != "readings":
+        return table
+    device = table.column("device")
+    table = _put(table, "device_kind", lambda: pc.fill_null(pc.struct_field(pc.extract_regex(device, _NAMED), "kind"), "other"))
+    device_kind = table.column("device_kind")
+    table = _put(table, "epoch", lambda: _all(table, "0"))
+    table = _put(table, "method", lambda: pc.if_else(table.column("energy_mj").is_valid(), "counter", "integrated"))
+    return _put(table, "boundary", lambda: pc.if_else(pc.is_in(device_kind, value_set=pa.array(["node", "psu"])), "node_ac", "component"))
+
+
+def _all(table: pa.Table, value: str) -> pa.Array:
+    return pa.repeat(pa.scalar(value), table.num_rows)
+
+
+def _put(table: pa.Table, name: str, make: Callable[[], pa.Array | pa.ChunkedArray]) -> pa.Table:
+    column = table.column(name)
+    if not column.null_count:
+        return table
+    return table.set_column(table.schema.get_field_index(name), table.schema.field(name), pc.coalesce(column, make()))

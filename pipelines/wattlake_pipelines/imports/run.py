@@ -1,0 +1,148 @@
+"""Import of one file: read, convert, check, write."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import io
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.compute as pc
+from wattlake_contracts.errors import WattlakeError
+from wattlake_contracts.filelog.writer import LogWriter
+from wattlake_contracts.kind import Kind
+from wattlake_contracts.kinds import REJECTS
+
+from wattlake_pipelines.arrow_schema import kind_schema
+from wattlake_pipelines.imports.blocks import Blocks, in_order
+from wattlake_pipelines.imports.convert import Converted, Matched, convert, split
+from wattlake_pipelines.imports.header import match
+from wattlake_pipelines.imports.plausible import implausible
+from wattlake_pipelines.imports.source import Chunk, Source, check_unchanged, chunks, open_source
+from wattlake_pipelines.rowcheck import AHEAD_MS
+
+#: Raised whenever the same file would become other rows or blocks: a record's identity holds it.
+PARSER_VERSION = "1"
+#: Rows of counters that are converted and sorted together; other kinds are taken whole.
+CHUNK_ROWS = 1_000_000
+#: Bytes of a rejected row that are kept.
+_BODY_BYTES = 64 * 1024
+_FIRST_REASONS = 5
+
+
+@dataclass
+class Outcome:
+    """What became of a file. ahead: rows later than a day from now, which landing will reject."""
+
+    file: str
+    kind: str
+    boot: str
+    dry_run: bool
+    rows: int = 0
+    accepted: int = 0
+    rejected: int = 0
+    records: int = 0
+    ahead: int = 0
+    reasons: list[dict[str, str]] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Opened:
+    """A file whose header fits its kind."""
+
+    source: Source
+    kind: Kind
+    matched: Matched
+
+
+def open_file(path: Path, kind: Kind) -> Opened:
+    """Look at a file and its header, without reading its rows; WattlakeError says what is wrong."""
+    source = open_source(path)
+    return Opened(source, kind, match(kind, source.names, str(path)))
+
+
+def boot_of(sha256: str, kind: Kind) -> str:
+    """The boot of a file's records: of its content, kind and parser version. No option changes the rows."""
+    return hashlib.sha256(f"{sha256}\n{kind.name}\n{PARSER_VERSION}".encode()).hexdigest()[:32]
+
+
+def import_file(opened: Opened, writer: LogWriter | None, *, accept_implausible: bool = False,
+                progress: Callable[[int], None] = lambda rows: None) -> Outcome:
+    """Write a file's good rows and its rejects to the log (None: only check); what became of them.
+
+    WattlakeError if the file cannot be read to its end, has no rows, or its figures cannot be in the
+    unit that they claim.
+    """
+    source, kind, matched = opened.source, opened.kind, opened.matched
+    boot = boot_of(source.sha256, kind)
+    outcome = Outcome(str(source.path), kind.name, boot, dry_run=writer is None)
+    good = Blocks(writer, kind, boot)
+    # the rejects are records of their own: their numbers must not depend on where they fall among the good ones
+    bad = Blocks(writer, REJECTS, hashlib.sha256(f"{boot}\nrejects".encode()).hexdigest()[:32])
+    for chunk in chunks(source, CHUNK_ROWS if kind.carrier == "arrow" else None):
+        converted = convert(chunk.text, matched, kind)
+        if kind.carrier == "json":
+            if not accept_implausible:
+                _refuse_implausible(converted, opened)
+            check_unchanged(source)
+        rows = split(chunk.text, matched, kind, converted)
+        good.write(in_order(rows.table, kind))
+        rejects = _rejects(chunk, rows, source, kind)
+        bad.write(rejects)
+        outcome.rows += len(chunk.lines) + len(chunk.bad)
+        outcome.accepted += rows.table.num_rows
+        outcome.rejected += rejects.num_rows
+        outcome.ahead += _ahead(rows.table)
+        outcome.reasons += rejects.slice(0, _FIRST_REASONS - len(outcome.reasons)).select(["place", "reason"]).to_pylist()
+        progress(outcome.rows)
+    if not outcome.rows:
+        raise WattlakeError("has a header and no rows", subject=str(source.path), next_step="check what should have written it")
+    check_unchanged(source)
+    good.sync()
+    bad.sync()
+    outcome.records = good.seq + bad.seq
+    return outcome
+
+
+def _refuse_implausible(converted: Converted, opened: Opened) -> None:
+    if why := implausible(converted.table, opened.matched):
+        raise WattlakeError("; ".join(why), subject=str(opened.source.path),
+                            next_step="correct the column's name, or add --accept-implausible")
+
+
+def _rejects(chunk: Chunk, rows: Converted, source: Source, kind: Kind) -> pa.Table:
+    """The rows of the chunk that cannot be used, as rows of kind rejects, by line."""
+    found = [(bad.line, bad.reason, bad.body) for bad in chunk.bad]
+    if len(rows.faulty):
+        cells = chunk.text.take(pa.array(rows.faulty)).to_pylist()
+        found += zip(chunk.lines[rows.faulty].tolist(), rows.faults.to_pylist(), map(_csv_line, cells), strict=True)
+    found.sort()
+    table = pa.table({
+        "kind": pa.array([kind.name] * len(found), pa.string()),
+        "place": pa.array([f"{source.path.name}:{line}" for line, _, _ in found], pa.string()),
+        "reason": pa.array([reason for _, reason, _ in found], pa.string()),
+        "body": pa.array([_cut(body) for _, _, body in found], pa.string()),
+    })
+    return table.select(kind_schema(REJECTS).names)
+
+
+def _csv_line(cells: dict[str, str | None]) -> str:
+    out = io.StringIO()
+    csv.writer(out, lineterminator="").writerow(["" if v is None else v for v in cells.values()])
+    return out.getvalue()
+
+
+def _cut(body: str) -> str:
+    raw = body.encode()
+    return body if len(raw) <= _BODY_BYTES else f"{raw[:_BODY_BYTES].decode('utf-8', 'ignore')}… ({len(raw)} bytes)"
+
+
+def _ahead(table: pa.Table) -> int:
+    """Rows later than a day from now. They are kept: whether they count is judged by the record's time, when it lands."""
+    if "ts_ms" not in table.column_names:
+        return 0
+    return pc.sum(pc.greater(table.column("ts_ms"), time.time_ns() // 1_000_000 + AHEAD_MS)).as_py() or 0
