@@ -58,16 +58,24 @@ def inventory(options: Options, node: Node, life: Life) -> Iterator[Event]:
     yield Event(at, "nodes", tuple({**row, **told} for row in rows))
 
 
-def job_events(options: Options, node: Node, runs: list[Run], life: Life) -> Iterator[Event]:
-    """Starts, renewals of all that is open, and stops. What a crash cut off is never stopped."""
-    mine = [r for r in runs if life.start_ms <= r.start_ms < life.end_ms]
+def job_edges(options: Options, node: Node, runs: list[Run], life: Life) -> Iterator[Event]:
+    """Starts and stops of a life's runs. What a crash cut off is never stopped."""
     lease = _LEASE_RENEWALS * options.renew_ms
-    for run in mine:
+    for run in runs:
+        if not life.start_ms <= run.start_ms < life.end_ms:
+            continue
         yield Event(run.start_ms, "jobs", (_job_row(node, run, run.start_ms, lease),))
         if run.closed:
             closed = {**_job_row(node, run, run.end_ms, lease), "end_ms": run.end_ms, "status": run.status}
             yield Event(run.end_ms, "jobs", (closed,))
-    for at in range(life.start_ms + options.renew_ms, life.end_ms, options.renew_ms):
+
+
+def renewals(options: Options, node: Node, runs: list[Run], life: Life, start_ms: int) -> Iterator[Event]:
+    """The renewals of all that is open, due within an hour of a life; runs: those that the hour may concern."""
+    lease = _LEASE_RENEWALS * options.renew_ms
+    mine = [r for r in runs if life.start_ms <= r.start_ms < life.end_ms and r.start_ms < start_ms + HOUR_MS and r.end_ms > start_ms]
+    first = max(1, -(-(start_ms - life.start_ms) // options.renew_ms))
+    for at in range(life.start_ms + first * options.renew_ms, min(life.end_ms, start_ms + HOUR_MS), options.renew_ms):
         rows = tuple(_job_row(node, r, at, lease) for r in mine if r.start_ms < at < r.end_ms)
         if rows:
             yield Event(at, "jobs", rows)

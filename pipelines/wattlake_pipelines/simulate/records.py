@@ -11,7 +11,7 @@ import msgspec
 from wattlake_contracts.layout import HOUR_MS
 from wattlake_contracts.record import ARROW, JSON, Meta
 
-from wattlake_pipelines.simulate.events import Event, Service, inventory, job_events, transfers
+from wattlake_pipelines.simulate.events import Event, Service, inventory, job_edges, renewals, transfers
 from wattlake_pipelines.simulate.fleet import Node, fleet
 from wattlake_pipelines.simulate.messages import messages
 from wattlake_pipelines.simulate.meter import Meter, Sweep
@@ -131,7 +131,7 @@ def _sorted_events(options: Options, node: Node, runs: list[Run], site_of: dict[
     """(life, event) of a node, latest first, so that the next one is popped from the end."""
     found = []
     for life in node.lives:
-        for event in (*inventory(options, node, life), *job_events(options, node, runs, life)):
+        for event in (*inventory(options, node, life), *job_edges(options, node, runs, life)):
             found.append((life.number, event))
     for event in transfers(node, runs, site_of):
         at = next((x for x in node.lives if x.start_ms <= event.at_ms < x.end_ms), None)
@@ -144,7 +144,7 @@ class _NodeWriter:
     """Gives a node's records their identity: a boot per life, a seq in order of writing."""
 
     def __init__(self, options: Options, node: Node, runs: list[Run], meter: Meter) -> None:
-        self.node, self._options, self._meter = node, options, meter
+        self.node, self._options, self._runs, self._meter = node, options, runs, meter
         self._service = Service(options, node, runs)
         self._seq = dict.fromkeys(range(len(node.lives)), 0)
 
@@ -157,7 +157,9 @@ class _NodeWriter:
             number, event = queue.pop()
             due.setdefault(number, []).append((event.at_ms, event.kind, _encode(event.rows), 0))
         for life in self.node.lives:
-            for event in self._service.hour(life, start_ms):
+            if life.start_ms >= start_ms + HOUR_MS or life.end_ms <= start_ms:
+                continue
+            for event in (*renewals(self._options, self.node, self._runs, life, start_ms), *self._service.hour(life, start_ms)):
                 due.setdefault(life.number, []).append((event.at_ms, event.kind, _encode(event.rows), 0))
         made = []
         for number in sorted(due):
