@@ -67,6 +67,7 @@ class Reader(threading.Thread):
         self._stop_all, self._owners, self._kept = stop, owners, kept
         self._lock = threading.Lock()
         self._devices: tuple[Device, ...] = ()
+        self._reads: frozenset[str] = frozenset()
         self._busy_since: float | None = None
 
     # the reading side
@@ -113,6 +114,8 @@ class Reader(threading.Thread):
                     old_runs = channel.runs if channel else []
                     self.channels[device.name] = channel = Channel(device, self._kept.pop(device.name, None))
                     channel.runs = old_runs
+                elif channel.device != device:
+                    channel.counter.device = device  # the same device, e.g. with another power limit
             if self.error is not None:
                 gone = SensorError(self.error.what, subject=self.error.subject, gone=True)
             else:
@@ -121,7 +124,7 @@ class Reader(threading.Thread):
             for name, channel in self.channels.items():
                 if name not in here:
                     self._miss(name, channel, gone)
-            self._devices = devices
+            self._devices, self._reads = devices, frozenset(here)
 
     def _read(self) -> None:
         begun = self._busy_since = time.monotonic()
@@ -141,7 +144,7 @@ class Reader(threading.Thread):
             self.device_errors = reads.failures
             for reading in reads.readings:
                 channel = self.channels.get(reading.device)
-                if channel is None or channel.device not in self._devices:
+                if channel is None or reading.device not in self._reads:
                     continue  # another reader has this device
                 if channel.take(reading):
                     self.events.append(Event("device_back", reading.device, "answers again", reading.ts_ms))

@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-
 from wattlake_agents.message import Run
 from wattlake_agents.reader import Event, Owners, Reader
 from wattlake_agents.sensors.nvml import NvmlSensor
@@ -171,6 +170,18 @@ def test_a_device_that_two_readers_offer_is_read_by_one(start: Callable[..., Rea
     assert second.started.wait(2)
     time.sleep(0.1)
     assert second.drain()[0] == []
+
+
+def test_another_power_limit_does_not_end_a_counter(start: Callable[..., Reader], machine: Any) -> None:
+    zone = machine.zone("intel-rapl:0", "package-0", constraint_0_power_limit_uw=100_000_000)
+    reader = start(RaplSensor(machine.sys))
+    until(lambda: reader.readings >= 2)
+    (zone.folder / "constraint_0_power_limit_uw").write_text("90000000\n")
+    until(lambda: reader.devices[0].max_power_mw == 90_000)
+    count = reader.readings
+    until(lambda: reader.readings > count + 2)
+    runs, _ = reader.drain()
+    assert len({run.epoch for run in runs}) == 1
 
 
 def test_a_fault_of_a_reader_is_shown_and_stops_nobody(start: Callable[..., Reader]) -> None:

@@ -46,8 +46,13 @@ class LogWriter:
         except BlockingIOError as error:
             os.close(self._lock)
             raise LogError(f"{self.folder} is being written by another process; stop it, or use another log") from error
-        self._mark = os.open(self.folder / MARK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
-        self._recover()
+        try:
+            self._mark = os.open(self.folder / MARK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+            self._recover()
+        except BaseException:
+            # the lock must not outlive a writer that never was: the same process may try again
+            os.close(self._lock)
+            raise
 
     def _recover(self) -> None:
         """Keep the valid prefix of the last segment, and go on after the last offset ever given out."""

@@ -1,0 +1,171 @@
+"""The agent as a real process on a fake machine."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import time
+import urllib.request
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+Start = Callable[..., subprocess.Popen[str]]
+
+
+@pytest.fixture
+def start(machine: Any, state: Path, tmp_path: Path, wattlake: Path) -> Iterator[Start]:
+    running: list[subprocess.Popen[str]] = []
+
+    def begin(*options: str, **environment: str) -> subprocess.Popen[str]:
+        process = subprocess.Popen(
+            [wattlake, "agent", "run", "--log", f"file:{tmp_path / 'log'}", "--interval", "0.05", "--flush", "0.2", *options],
+            env=machine.environment(state, **environment), stderr=subprocess.PIPE, text=True, cwd=tmp_path)
+        running.append(process)
+        return process
+
+    yield begin
+    for process in running:
+        if process.poll() is None:
+            process.kill()
+        process.wait()
+
+
+def beat(state: Path, holds: Callable[[dict[str, Any]], bool], seconds: float = 15) -> dict[str, Any]:
+    """The heartbeat file, once it says what is awaited."""
+    deadline = time.monotonic() + seconds
+    while True:
+        file = state / "agent.json"
+        if file.exists() and holds(found := json.loads(file.read_text())):
+            return found
+        assert time.monotonic() < deadline, "it never happened"
+        time.sleep(0.02)
+
+
+def status(wattlake: Path, machine: Any, state: Path, *options: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([wattlake, "agent", "status", *options], env=machine.environment(state), capture_output=True, text=True)
+
+
+def test_sigterm_flushes_what_was_read_and_ends_within_5_s(start: Start, machine: Any, state: Path, tmp_path: Path, log_book: Any) -> None:
+    zone = machine.zone("intel-rapl:0", "package-0", 5_000_000)
+    agent = start("--flush", "30", "--site", "lab")
+    beat(state, lambda b: b["rows"] > 0)
+    zone.set(8_000_000)
+    time.sleep(0.3)
+    agent.send_signal(signal.SIGTERM)
+    begun = time.monotonic()
+    assert agent.wait(5) == 0
+    assert time.monotonic() - begun < 5
+    rows = log_book(tmp_path / "log").rows("readings")
+    assert rows[0]["energy_mj"] == 5000
+    assert rows[-1]["energy_mj"] == 8000
+    assert {(r["node"], r["device"], r["device_kind"], r["method"], r["boundary"]) for r in rows} == {
+        ("n1", "cpu-package-0", "cpu", "counter", "component")}
+    assert len({r["epoch"] for r in rows}) == 1
+    inventory = [r for r in log_book(tmp_path / "log").rows("nodes") if r["event"] == "inventory"]
+    assert [(r.get("device"), r["site"]) for r in inventory] == [(None, "lab"), ("cpu-package-0", "lab")]
+    assert inventory[0]["valid_from_ms"] <= rows[0]["ts_ms"]
+
+
+def test_a_second_agent_of_the_same_node_is_refused(start: Start, machine: Any, state: Path) -> None:
+    machine.zone("intel-rapl:0", "package-0")
+    start()
+    beat(state, lambda b: b["rows"] > 0)
+    second = start()
+    assert second.wait(10) == 1
+    assert second.stderr is not None
+    assert "another process" in second.stderr.read()
+
+
+def test_the_epoch_goes_on_over_a_restart_and_not_over_a_reboot(start: Start, machine: Any, state: Path, tmp_path: Path, log_book: Any) -> None:
+    machine.zone("intel-rapl:0", "package-0")
+    for boot in ("boot-1", "boot-1", "boot-2"):
+        machine.boot(boot)
+        (state / "agent.json").unlink(missing_ok=True)
+        agent = start()
+        beat(state, lambda b: b["rows"] > 0)
+        agent.terminate()
+        assert agent.wait(5) == 0
+    rows = log_book(tmp_path / "log").rows("readings")
+    epochs = list(dict.fromkeys(r["epoch"] for r in rows))
+    assert len(epochs) == 2
+    boots = {r.meta.boot for r in log_book(tmp_path / "log").records()}
+    assert len(boots) == 3, "each start is a writer of its own"
+
+
+def test_status_is_healthy_while_it_writes_and_not_when_it_is_gone(start: Start, machine: Any, state: Path, wattlake: Path) -> None:
+    assert status(wattlake, machine, state).returncode == 1
+    machine.zone("intel-rapl:0", "package-0")
+    agent = start()
+    beat(state, lambda b: b["rows"] > 0)
+    well = status(wattlake, machine, state, "--format", "json")
+    assert well.returncode == 0, well.stderr
+    [said] = json.loads(well.stdout)
+    assert (said["state"], said["node"], said["records_lost"]) == ("healthy", "n1", 0)
+    assert said["log_bytes"] > 0
+    assert any("cpu-package-0" in r for r in said["readers"])
+    agent.kill()
+    agent.wait()
+    ill = status(wattlake, machine, state)
+    assert ill.returncode == 1
+    assert "not running" in ill.stderr
+
+
+def test_the_metrics_page_shows_energy_and_the_agents_own_cost(start: Start, machine: Any, state: Path) -> None:
+    machine.zone("intel-rapl:0", "package-0", 7_500_000)
+    machine.zone("intel-rapl:1", "psys", 9_000_000)
+    import socket
+
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    start(WATTLAKE_AGENT_METRICS=f"127.0.0.1:{port}")
+    beat(state, lambda b: b["rows"] > 0)
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=5) as page:
+        lines = page.read().decode().splitlines()
+    energy = {line.split(" ")[0]: float(line.split(" ")[1]) for line in lines if line.startswith("wattlake_device_energy_joules_total{")}
+    assert sorted(energy.values()) == [7.5, 9.0]
+    assert any('device="cpu-package-0"' in name and 'parent="psys"' in name for name in energy)
+    for name in ("wattlake_agent_cpu_seconds_total", "wattlake_agent_resident_bytes", "wattlake_agent_records_lost_total"):
+        assert any(line.startswith(name) for line in lines)
+
+
+def test_a_machine_without_rapl_gives_an_estimate(start: Start, machine: Any, state: Path, tmp_path: Path, log_book: Any) -> None:
+    machine.cpus(threads=4)
+    agent = start()
+    beat(state, lambda b: b["rows"] > 2)
+    agent.terminate()
+    agent.wait(5)
+    rows = log_book(tmp_path / "log").rows("readings")
+    assert {(r["device"], r["method"]) for r in rows} == {("cpu-package-0", "estimated")}
+    [device] = [r for r in log_book(tmp_path / "log").rows("nodes") if r.get("device")]
+    assert "Cloud Carbon Footprint" in device["detail"]
+
+
+def test_a_registered_job_is_renewed_and_its_end_passed_on(machine: Any, state: Path, tmp_path: Path, log_book: Any) -> None:
+    from wattlake_agents.agent import Agent
+    from wattlake_agents.jobs.registration import Registration, path_of, write
+    from wattlake_contracts.config import AgentConfig, Config
+
+    config = Config(agent=AgentConfig(node="n1", state_dir=str(state), sys_root=str(machine.sys), proc_root=str(machine.proc), metrics=""))
+    agent = Agent(config, f"file:{tmp_path / 'log'}", sensors=[])
+    row = {"job": "j1", "node": "n1", "start_ms": 1_700_000_000_000, "model": "bert"}
+    boot = "11111111-1111-1111-1111-111111111111"
+    write(path_of(state, "j1"), Registration([row], boot))
+    write(path_of(state, "other-boot"), Registration([{**row, "job": "other"}], "another"))
+    write(path_of(state, "bad"), Registration([{**row, "job": "bad", "phase": "nonsense"}], boot))
+    (state / "jobs" / "junk.json").write_text("{")
+    (state / "jobs" / "link.json").symlink_to(path_of(state, "j1"))
+    agent.spool.open()
+    agent.renew()
+    write(path_of(state, "j1"), Registration([{**row, "end_ms": 1_700_000_001_000, "status": "ok", "event_ms": 1_700_000_001_000}], boot, ended=True))
+    agent.renew()
+    agent.renew()
+    agent.spool.close()
+    rows = log_book(tmp_path / "log").rows("jobs")
+    assert [(r["job"], r.get("end_ms"), r.get("lease_ms")) for r in rows] == [("j1", None, 180_000), ("j1", 1_700_000_001_000, None)]
+    assert not path_of(state, "j1").exists()
+    assert not path_of(state, "other-boot").exists()
