@@ -8,7 +8,6 @@ from pathlib import Path
 from uuid import uuid4
 
 import duckdb
-import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
@@ -172,13 +171,16 @@ def _embodied_days(connection: duckdb.DuckDBPyConnection, now: References, water
     old_jobs = connection.execute(f"SELECT * FROM {ALIAS}.accounted_jobs").to_arrow_table()
     payload = ["device", "sku", "machine_sku", "acquired_on_ms", "retired_on_ms", "valid_from_ms", "valid_to_ms", "embodied_ug", "life_years", "version",
                "estimated", "component_of", "simulated"]
-    spans = [*changed_spans(_lives(old_items), _lives(now.items), "node", payload), *changed_spans(old_jobs, now.jobs, "node", ["job", "device", "share_ppm"])]
+    old_lives, lives = _lives(old_items), _lives(now.items)
+    spans = [*changed_spans(old_lives, lives, "node", payload), *changed_spans(old_jobs, now.jobs, "node", ["job", "device", "share_ppm"])]
     if before >= 0 and before != watermark:
         spans.append(("", min(before, watermark), max(before, watermark)))
-    lives = _lives(now.items)
-    first, last = int(np.min(lives["start_ms"].to_numpy())), watermark
+    # an inventory that dates nothing accrues nothing: then no day is concerned
+    starts = [pc.min(table["start_ms"]).as_py() for table in (old_lives, lives)]
+    first = min((int(v) for v in starts if v is not None), default=watermark)
+    last = watermark
     days: set[int] = set()
-    for _, start, end in spans:
+    for _, start, end in spans if first < watermark else []:
         low, high = max(start, first) // DAY_MS, -(-min(end, last) // DAY_MS)
         days.update(d * DAY_MS for d in range(low, high))
     gone = {d for (d,) in connection.execute(f"SELECT DISTINCT day_ms FROM {ALIAS}.files WHERE table_name = 'fact_embodied' AND day_ms > ?", [watermark]).fetchall()}
