@@ -20,6 +20,8 @@ from wattlake_pipelines.arrow_schema import ARROW_TYPES, kind_schema
 MAX_PAYLOAD_BYTES = 16 * 2**20
 #: Rows that cost no bytes (null or run-length columns) must not be able to fill the memory.
 MAX_ROWS = 2_000_000
+#: Nor short references to a long text.
+MAX_TEXT_BYTES = 256 * 2**20
 #: How much of a bad JSON row is kept as its body.
 MAX_BODY_BYTES = 64 * 1024
 
@@ -104,6 +106,7 @@ def _converted(values: pa.ChunkedArray, column: Column, target: pa.DataType) -> 
     """A column of another type than the contract's, converted where no value changes; DecodeError if it cannot be."""
     given = values.type
     try:
+        _refuse_swollen(values, column)
         if pa.types.is_run_end_encoded(given):
             values = pa.chunked_array([pc.run_end_decode(c) for c in values.chunks], given.value_type)
         elif pa.types.is_dictionary(given):
@@ -123,6 +126,21 @@ def _converted(values: pa.ChunkedArray, column: Column, target: pa.DataType) -> 
     except Exception as error:  # overflow or text that is none: said by Arrow in several classes
         raise DecodeError(f"column {column.name} is {given} and does not fit {target}: {_short(error)}") from error
     raise DecodeError(f"column {column.name} is {given}, not {target}")
+
+
+def _refuse_swollen(values: pa.ChunkedArray, column: Column) -> None:
+    """DecodeError if a text column that names its values by reference would unpack to far more than it came as."""
+    inner = values.type.value_type if pa.types.is_dictionary(values.type) or pa.types.is_run_end_encoded(values.type) else values.type
+    if not (pa.types.is_string(inner) or pa.types.is_large_string(inner) or pa.types.is_string_view(inner)):
+        return
+    lengths = [_longest(chunk) for chunk in values.chunks]
+    if (size := max(lengths, default=0) * len(values)) > MAX_TEXT_BYTES:
+        raise DecodeError(f"column {column.name} would unpack to as much as {size} bytes")
+
+
+def _longest(chunk: pa.Array) -> int:
+    values = chunk.dictionary if pa.types.is_dictionary(chunk.type) else chunk.values if pa.types.is_run_end_encoded(chunk.type) else chunk
+    return pc.max(pc.binary_length(values.cast(pa.large_string()))).as_py() or 0
 
 
 def _may_become(given: pa.DataType, column: Column) -> bool:

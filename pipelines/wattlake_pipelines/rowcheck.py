@@ -117,7 +117,8 @@ def _is_constant(values: pa.Array) -> bool:
     count = len(values)
     if not count or values.null_count:
         return False
-    ends = np.frombuffer(values.buffers()[1], dtype=np.int32)[values.offset : values.offset + count + 1]
+    # foreign buffers may have any length beyond what is used
+    ends = np.frombuffer(values.buffers()[1], dtype=np.int32, count=count + 1, offset=4 * values.offset)
     width = int(ends[1] - ends[0])
     if not width or int(ends[-1] - ends[0]) != width * count or not np.all(np.diff(ends) == width):
         return False

@@ -21,12 +21,19 @@ def fill(table: pa.Table, kind: Kind) -> pa.Table:
     """
     if kind.name != "readings":
         return table
-    device = table.column("device")
-    table = _put(table, "device_kind", lambda: pc.fill_null(pc.struct_field(pc.extract_regex(device, _NAMED), "kind"), "other"))
+    device = table.column("device").combine_chunks()
+    table = _put(table, "device_kind", lambda: _kinds(device))
     device_kind = table.column("device_kind")
     table = _put(table, "epoch", lambda: _all(table, "0"))
     table = _put(table, "method", lambda: pc.if_else(table.column("energy_mj").is_valid(), "counter", "integrated"))
     return _put(table, "boundary", lambda: pc.if_else(pc.is_in(device_kind, value_set=pa.array(["node", "psu"])), "node_ac", "component"))
+
+
+def _kinds(device: pa.Array) -> pa.Array:
+    # a file has few devices: each name is looked at once
+    encoded = device.dictionary_encode()
+    named = pc.fill_null(pc.struct_field(pc.extract_regex(encoded.dictionary, _NAMED), "kind"), "other")
+    return pc.fill_null(named.take(encoded.indices), "other")
 
 
 def _all(table: pa.Table, value: str) -> pa.Array:

@@ -96,7 +96,7 @@ def _power_of_ten(scale: float) -> int | None:
 
 def _int64(decimals: pa.Array) -> tuple[pa.Array, np.ndarray]:
     """The unscaled integers of decimal128 values, and whether each fits int64 (nulls do)."""
-    words = np.frombuffer(decimals.buffers()[1], dtype=np.int64)[2 * decimals.offset : 2 * (decimals.offset + len(decimals))]
+    words = np.frombuffer(decimals.buffers()[1], dtype=np.int64, count=2 * len(decimals), offset=16 * decimals.offset)
     low, high = words[0::2], words[1::2]
     null = np.asarray(decimals.is_null().to_numpy(zero_copy_only=False), dtype=bool)
     fits = (high == low >> 63) | null
