@@ -3,13 +3,24 @@
 from __future__ import annotations
 
 from oracle.emissions import at, times
+from wattlake_contracts.kinds import TRANSFERS
 
 BYTES_PER_GB = 1e9
 
 
 def transfer_facts(transfers: list[dict], factors: list[dict], site_zone: list[dict], grid: list[dict]) -> list[dict]:
-    """The rows of fact_transfers; each transfer is there once."""
-    return sorted((transfer_row(t, factors, site_zone, grid) for t in transfers), key=lambda r: r["id"])
+    """The rows of fact_transfers: of those with one id the one written down last, then the greater content."""
+    last: dict[str, dict] = {}
+    for row in transfers:
+        if row["id"] not in last or order(row) > order(last[row["id"]]):
+            last[row["id"]] = row
+    return [transfer_row(last[i], factors, site_zone, grid) for i in sorted(last)]
+
+
+def order(row: dict) -> tuple:
+    """Which of two rows of one id holds: the greater."""
+    told = [row[c.name] for c in TRANSFERS.columns]
+    return row["appended_ms"], [(value is not None, 0 if value is None else value) for value in told]
 
 
 def direct_at(site: str, t: int, site_zone: list[dict], grid: list[dict]) -> float | None:

@@ -70,10 +70,10 @@ instants = st.one_of(st.sampled_from(EDGES), st.integers(0, 2 * HOUR_MS), st.int
 
 
 @st.composite
-def counters(draw: st.DrawFn, node: str, device: tuple[str, str, str], steady: bool) -> list[dict]:
+def counters(draw: st.DrawFn, node: str, device: tuple[str, str, str], at: st.SearchStrategy[int], steady: bool) -> list[dict]:
     """One counter's readings: mostly rising, with dips, spikes, falls, duplicates and changes of attributes."""
     name, kind, boundary = device
-    ts = sorted(draw(st.lists(instants, min_size=0, max_size=7, unique=True)))
+    ts = sorted(draw(st.lists(at, max_size=7, unique=True)))
     scale = draw(st.sampled_from((1, 7, 1_000, 10**6, 10**12)))
     value = draw(st.sampled_from((0, 5, 10**6, 10**15)))
     epoch = draw(st.sampled_from(("e", "f", "é")))
@@ -107,11 +107,11 @@ def counters(draw: st.DrawFn, node: str, device: tuple[str, str, str], steady: b
 
 
 @st.composite
-def powers(draw: st.DrawFn, node: str, device: tuple[str, str, str]) -> list[dict]:
+def powers(draw: st.DrawFn, node: str, device: tuple[str, str, str], at: st.SearchStrategy[int]) -> list[dict]:
     """The powers of one device, from several epochs."""
     name, kind, boundary = device
     out = []
-    for t in draw(st.lists(instants, max_size=6)):
+    for t in draw(st.lists(at, max_size=6)):
         out.append(reading(
             name, t, power=draw(st.sampled_from((0, 1, 2, 999, 1000, 1001, 350_000, 10**9))),
             node=node, device_kind=kind, boundary=boundary, epoch=draw(st.sampled_from(("a", "b"))),
@@ -141,9 +141,8 @@ def inventories(draw: st.DrawFn, node: str, names: list[str], steady: bool) -> l
 
 
 @st.composite
-def job_records(draw: st.DrawFn, node: str, names: list[str], shared_instants: list[int]) -> list[dict]:
+def job_records(draw: st.DrawFn, node: str, names: list[str], at: st.SearchStrategy[int]) -> list[dict]:
     """Jobs whose edges lie on readings, hours or anywhere, with shares that may ask for too much."""
-    at = st.one_of(st.sampled_from(shared_instants), instants) if shared_instants else instants
     out = []
     for _ in range(draw(st.integers(0, 5))):
         out.append(job(
@@ -171,20 +170,23 @@ def place_segments(draw: st.DrawFn, node: str) -> list[dict]:
 def worlds(draw: st.DrawFn, steady: bool = False) -> dict[str, list]:
     """Arguments of energy_facts, as lists. Steady: no device changes its kind or its parent."""
     out: dict[str, list] = {"readings": [], "jobs": [], "places": [], "cuts": [], "devices": []}
+    # instants that devices and jobs have in common, so that parents cover and edges fall on readings
+    pool = draw(st.lists(instants, min_size=2, max_size=6, unique=True))
+    at = st.one_of(st.sampled_from(pool), st.sampled_from([min(pool), max(pool)]), instants)
     for node in draw(st.sampled_from((["n"], ["n"], ["n", "m"]))):
         chosen = draw(st.lists(st.sampled_from(DEVICES), min_size=1, max_size=4, unique=True))
         found: list[dict] = []
         for device in chosen:
             shape = draw(st.sampled_from(("counter", "counter", "two", "power", "both")))
             if shape != "power":
-                found += draw(counters(node, device, steady))
+                found += draw(counters(node, device, at, steady))
             if shape == "two":
-                found += draw(counters(node, device, steady))
+                found += draw(counters(node, device, at, steady))
             if shape in ("power", "both"):
-                found += draw(powers(node, device))
+                found += draw(powers(node, device, at))
         out["readings"] += found
         names = [name for name, _, _ in chosen]
-        out["jobs"] += draw(job_records(node, names, [r["ts_ms"] - BASE_MS for r in found]))
+        out["jobs"] += draw(job_records(node, names, at))
         out["devices"] += draw(inventories(node, names, steady))
         out["places"] += draw(place_segments(node))
         out["cuts"] += [{"node": node, "cut_ms": BASE_MS + t} for t in draw(st.lists(instants, max_size=3))]
