@@ -80,7 +80,7 @@ def test_a_second_agent_of_the_same_node_is_refused(start: Start, machine: Any, 
     assert "another process" in second.stderr.read()
 
 
-def test_the_epoch_goes_on_over_a_restart_and_not_over_a_reboot(start: Start, machine: Any, state: Path, tmp_path: Path, log_book: Any) -> None:
+def test_the_epoch_outlives_a_restart_and_not_a_reboot(start: Start, machine: Any, state: Path, tmp_path: Path, log_book: Any) -> None:
     machine.zone("intel-rapl:0", "package-0")
     for boot in ("boot-1", "boot-1", "boot-2"):
         machine.boot(boot)
@@ -161,7 +161,8 @@ def test_a_registered_job_is_renewed_and_its_end_passed_on(machine: Any, state: 
     (state / "jobs" / "link.json").symlink_to(path_of(state, "j1"))
     agent.spool.open()
     agent.renew()
-    write(path_of(state, "j1"), Registration([{**row, "end_ms": 1_700_000_001_000, "status": "ok", "event_ms": 1_700_000_001_000}], boot, ended=True))
+    over = {**row, "end_ms": 1_700_000_001_000, "status": "ok", "event_ms": 1_700_000_001_000}
+    write(path_of(state, "j1"), Registration([over], boot, ended=True))
     agent.renew()
     agent.renew()
     agent.spool.close()

@@ -1,0 +1,67 @@
+"""`with wattlake_agents.job(...)`, and what a job is called."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import wattlake_agents
+from wattlake_agents.jobs.identity import job_id
+from wattlake_contracts.errors import UsageError
+
+
+@pytest.fixture(autouse=True)
+def environment(machine: Any, state: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in machine.environment(state, WATTLAKE_LOG=f"file:{tmp_path / 'log'}").items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.chdir(tmp_path)
+
+
+def test_a_block_is_a_job_and_says_at_its_end_what_it_learnt(tmp_path: Path, log_book: Any) -> None:
+    with wattlake_agents.job(job="j1", model="bert", phase="train", share=0.25, device="gpu0", user="ann") as run:
+        run.update(tokens=300, quality_metric="loss", quality_value=-1.5)
+    first, last = log_book(tmp_path / "log").rows("jobs")
+    assert (first["job"], first["device"], first["share_ppm"], first["model"]) == ("j1", "gpu0", 250_000, "bert")
+    assert (last["status"], last["tokens"], last["quality_value"], last["user"]) == ("ok", 300, -1.5, "ann")
+
+
+@pytest.mark.parametrize(("error", "status"), [(ValueError(), "failed"), (KeyboardInterrupt(), "cancelled"), (SystemExit(0), "ok"),
+                                               (SystemExit(2), "failed"), (SystemExit("no"), "failed")])
+def test_the_status_follows_from_what_ends_the_block(tmp_path: Path, log_book: Any, error: BaseException, status: str) -> None:
+    with pytest.raises(type(error)), wattlake_agents.job(model="m"):
+        raise error
+    assert log_book(tmp_path / "log").rows("jobs")[-1]["status"] == status
+
+
+@pytest.mark.parametrize(("columns", "says"), [({"modle": "x"}, "modle"), ({"phase": "x"}, "not one of"), ({"share": 2}, "out of range")])
+def test_a_wrong_column_is_named(columns: dict[str, Any], says: str) -> None:
+    with pytest.raises(UsageError, match=says):
+        wattlake_agents.job(**columns)
+
+
+def test_a_log_that_cannot_be_written_is_a_warning(tmp_path: Path) -> None:
+    (tmp_path / "log").write_text("in the way")
+    ran = False
+    with pytest.warns(RuntimeWarning, match="not recorded"), wattlake_agents.job(model="m"):
+        ran = True
+    assert ran
+
+
+@pytest.mark.parametrize(("given", "environment_of", "expected"), [
+    ("mine", {"SLURM_JOB_ID": "7"}, "mine"),
+    (None, {"SLURM_JOB_ID": "7"}, "7"),
+    (None, {"SLURM_JOB_ID": "9", "SLURM_ARRAY_JOB_ID": "7", "SLURM_ARRAY_TASK_ID": "2"}, "7_2"),
+    (None, {"TORCHELASTIC_RUN_ID": "run-5", "LOCAL_RANK": "1"}, "run-5"),
+])
+def test_the_id_is_given_or_the_schedulers_or_the_launchers(given: str | None, environment_of: dict[str, str], expected: str) -> None:
+    assert job_id(given, environment_of) == expected
+
+
+def test_the_ranks_under_one_launcher_agree_without_a_run_id() -> None:
+    under = {"TORCHELASTIC_RUN_ID": "none", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "29500"}
+    assert job_id(None, {**under, "RANK": "0"}) == job_id(None, {**under, "RANK": "1"})
+
+
+def test_otherwise_every_job_is_a_new_one() -> None:
+    assert job_id(None, {}) != job_id(None, {})

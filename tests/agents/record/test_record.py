@@ -1,0 +1,56 @@
+"""`wattlake record transfer` and `serving`."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+Call = Callable[..., subprocess.CompletedProcess[str]]
+
+
+@pytest.fixture
+def record(wattlake: Path, machine: Any, state: Path, tmp_path: Path) -> Call:
+    def call(*arguments: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run([wattlake, "record", *arguments, "--log", f"file:{tmp_path / 'log'}"],
+                              env=machine.environment(state), capture_output=True, text=True, timeout=30)
+
+    return call
+
+
+def test_a_transfer_is_written_with_the_contracts_columns(record: Call, tmp_path: Path, log_book: Any) -> None:
+    done = record("transfer", "--bytes", "1000000000", "--medium", "wan", "--from-site", "berlin-1", "--to-site", "paris-2", "--dataset", "c4",
+                  "--duration-s", "12.5", "--ts", "2026-01-31T12:00:00+01:00", "--pue-included")
+    assert done.returncode == 0, done.stderr
+    [row] = log_book(tmp_path / "log").rows("transfers")
+    assert row == {"id": done.stdout.strip(), "ts_ms": 1_769_857_200_000, "bytes": 1_000_000_000, "medium": "wan", "from_site": "berlin-1",
+                   "to_site": "paris-2", "dataset": "c4", "duration_ms": 12_500, "pue_included": True}
+
+
+def test_counters_of_a_service_are_written(record: Call, tmp_path: Path, log_book: Any) -> None:
+    done = record("serving", "--model", "m", "--epoch", "e1", "--requests", "4", "--tokens-in", "500", "--tokens-out", "60")
+    assert (done.returncode, done.stdout) == (0, "")
+    [row] = log_book(tmp_path / "log").rows("serving")
+    assert {k: v for k, v in row.items() if k != "ts_ms"} == {"model": "m", "epoch": "e1", "requests": 4, "tokens_in": 500, "tokens_out": 60}
+
+
+@pytest.mark.parametrize(("arguments", "says"), [
+    (("--medium", "pigeon"), "'pigeon' is not one of wan, lan, object, cdn"),
+    (("--medium", "wan", "--ts", "2026-01-31T12:00:00"), "has no zone"),
+    (("--medium", "wan", "--ts", "12"), "out of range"),
+    (("--medium", "wan", "--duration-s", "-1"), "out of range"),
+])
+def test_a_wrong_value_is_named_and_nothing_is_written(record: Call, tmp_path: Path, arguments: tuple[str, ...], says: str) -> None:
+    done = record("transfer", "--bytes", "1", "--from-site", "a", "--to-site", "b", *arguments)
+    assert done.returncode == 2
+    assert says in done.stderr
+    assert not (tmp_path / "log").exists()
+
+
+def test_what_is_required_is_asked_for(record: Call) -> None:
+    done = record("transfer", "--bytes", "1")
+    assert done.returncode == 2
+    assert "--medium" in done.stderr

@@ -1,0 +1,84 @@
+"""SIGKILL at any time: what was accepted stays, each record once, and the counters make up for the rest."""
+
+from __future__ import annotations
+
+import random
+import signal
+import subprocess
+import threading
+import time
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+KILLS = 50
+
+
+class Growing:
+    """Raises a zone's counter all the time, past its wrap, and knows the true sum."""
+
+    def __init__(self, zone: Any, begin_uj: int, range_uj: int, step_uj: int) -> None:
+        self.zone, self.true_uj, self.range_uj, self.step_uj = zone, begin_uj, range_uj, step_uj
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, daemon=True)
+        self._thread.start()
+
+    def _run(self) -> None:
+        while not self._stop.wait(0.01):
+            self.true_uj += self.step_uj
+            self.zone.set(self.true_uj % (self.range_uj + 1))
+
+    def stop(self) -> None:
+        self._stop.set()
+        self._thread.join()
+
+
+@pytest.mark.slow
+def test_killed_fifty_times_nothing_accepted_is_lost_or_doubled(machine: Any, state: Path, tmp_path: Path, wattlake: Path, log_book: Any) -> None:
+    # 100 W over the test; the counter wraps after 20 s
+    begin_uj = machine.RANGE_UJ - 2_000_000_000
+    zone = machine.zone("intel-rapl:0", "package-0", begin_uj, constraint_0_max_power_uw=200_000_000)
+    growing = Growing(zone, begin_uj, machine.RANGE_UJ, 1_000_000)
+    log = tmp_path / "log"
+    chance = random.Random(7)
+    command = [wattlake, "agent", "run", "--log", f"file:{log}", "--interval", "0.05", "--flush", "0.1"]
+    accepted = 0
+    for _ in range(KILLS):
+        agent = subprocess.Popen(command, env=machine.environment(state), stderr=subprocess.DEVNULL, cwd=tmp_path)
+        deadline = time.monotonic() + 20
+        while _size(log) <= accepted:
+            assert time.monotonic() < deadline, "the agent writes nothing"
+            time.sleep(0.005)
+        time.sleep(chance.random() * 0.4)
+        agent.kill()
+        assert agent.wait() == -signal.SIGKILL
+        accepted = _size(log)
+        if chance.random() < 0.3:
+            # the torn tail of a write that the kill has cut
+            last = max((log / "agent.n1").glob("*.wlog"))
+            with last.open("ab") as file:
+                file.write(b"WLR1" + bytes(chance.randrange(256) for _ in range(chance.randrange(1, 80))))
+    agent = subprocess.Popen(command, env=machine.environment(state), stderr=subprocess.DEVNULL, cwd=tmp_path)
+    time.sleep(2.5)
+    growing.stop()
+    time.sleep(0.3)
+    agent.terminate()
+    assert agent.wait(5) == 0
+
+    book = log_book(log)
+    records = book.records()  # fails on damage
+    identities = [record.ce_id for record in records]
+    assert len(set(identities)) == len(identities)
+    assert len({record.meta.boot for record in records}) == KILLS + 1
+    rows = book.rows("readings")
+    assert len({row["epoch"] for row in rows}) == 1, "the counter never restarted, so its epoch never ended"
+    assert all(a["ts_ms"] < b["ts_ms"] and a["energy_mj"] <= b["energy_mj"] for a, b in pairwise(rows))
+    assert rows[0]["energy_mj"] >= begin_uj // 1000
+    assert rows[-1]["energy_mj"] == growing.true_uj // 1000, "over all kills and the wrap not a millijoule is missing"
+    assert growing.true_uj > machine.RANGE_UJ
+
+
+def _size(log: Path) -> int:
+    return sum(path.stat().st_size for path in log.glob("agent.n1/*.wlog"))
