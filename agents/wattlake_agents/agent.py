@@ -73,8 +73,9 @@ class Agent:
             raise WattlakeError(str(error), subject="log", next_step="stop the other agent, or give another --log or --node") from error
         for reader in self.readers:
             reader.start()
-        for reader in self.readers:
-            reader.started.wait(_START_S)
+        deadline = time.monotonic() + _START_S
+        while not all(r.started.is_set() for r in self.readers) and time.monotonic() < deadline and not self.stop.wait(0.01):
+            pass
         self._say("started", node=self.node, log=str(self.log), devices=[d.name for r in self.readers for d in r.devices])
         self._loop()
         self.flush()

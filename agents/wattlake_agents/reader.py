@@ -111,9 +111,10 @@ class Reader(threading.Thread):
             for device in devices:
                 channel = self.channels.get(device.name)
                 if channel is None or channel.device.identity != device.identity:
-                    old_runs = channel.runs if channel else []
+                    old = channel
                     self.channels[device.name] = channel = Channel(device, self._kept.pop(device.name, None))
-                    channel.runs = old_runs
+                    if old is not None:  # what the device before it in this place has left
+                        channel.runs, channel.dropped = old.runs, old.dropped
                 elif channel.device != device:
                     channel.counter.device = device  # the same device, e.g. with another power limit
             if self.error is not None:

@@ -17,6 +17,7 @@ from wattlake_contracts.record import ARROW, JSON, Meta
 
 #: What may wait in memory for the disk to have room again.
 PENDING_BYTES = 8 * 2**20
+_SEGMENT_BYTES = 16 * 2**20
 #: Half of what a record may hold.
 _JSON_BYTES = MAX_RECORD_BYTES // 2
 
@@ -53,7 +54,9 @@ class Spool:
     def open(self) -> None:
         """Take the partition. LogError if it cannot be had; a full disk is only noted."""
         try:
-            self._writer = LogWriter(self.root, self._partition, max_bytes=self._max_bytes)
+            # whole segments are deleted, so a small log needs small ones
+            segment = _SEGMENT_BYTES if self._max_bytes is None else min(_SEGMENT_BYTES, max(self._max_bytes // 8, MAX_RECORD_BYTES))
+            self._writer = LogWriter(self.root, self._partition, segment_bytes=segment, max_bytes=self._max_bytes)
         except OSError as error:
             self.error = f"cannot write the log: {error.strerror}"
         except LogError as error:

@@ -24,7 +24,7 @@ def state_dir(config: AgentConfig) -> Path:
 
 
 def make_state_dir(folder: Path) -> None:
-    """Make it, with a jobs folder where every user may register a job of theirs, as in /tmp.
+    """Make it, with a jobs folder where every user may register a job of theirs, and list nobody else's.
 
     WattlakeError if it cannot be written.
     """
@@ -33,7 +33,7 @@ def make_state_dir(folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         if not jobs.is_dir():
             jobs.mkdir()
-            jobs.chmod(0o1777)
+            jobs.chmod(0o1733)
         if not os.access(folder, os.W_OK):
             raise PermissionError(13, os.strerror(13))
     except OSError as error:
@@ -59,11 +59,16 @@ def read(path: Path) -> bytes | None:
         return None
 
 
-def replace(path: Path, raw: bytes) -> None:
-    """Put a file in the place of the old one in one step. OSError is passed on."""
+def replace(path: Path, raw: bytes, mode: int | None = None) -> None:
+    """Put a file in the place of the old one in one step. OSError is passed on.
+
+    mode: its permissions whatever the umask; None: by the umask.
+    """
     fresh = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         fresh.write_bytes(raw)
+        if mode is not None:
+            fresh.chmod(mode)
         fresh.replace(path)
     except OSError:
         fresh.unlink(missing_ok=True)

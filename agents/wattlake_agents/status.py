@@ -9,13 +9,15 @@ from pathlib import Path
 from wattlake_contracts.config import AgentConfig
 
 from wattlake_agents.health import Heartbeat, ailments, load
-from wattlake_agents.state import state_dir
+from wattlake_agents.state import HEARTBEAT, state_dir
 
 
 def report(config: AgentConfig) -> tuple[list[tuple[str, object]], list[str]]:
     """(name and value of what is known, why it is unhealthy)."""
     folder = state_dir(config)
     beat = load(folder)
+    if beat is None and (folder / HEARTBEAT).exists():
+        return [("state_dir", str(folder)), ("state", "unknown")], [f"{folder / HEARTBEAT} cannot be read: ask as root or the agent's user"]
     if beat is None:
         return [("state_dir", str(folder)), ("state", "none")], [f"no agent left a sign of life in {folder}: `wattlake agent run`"]
     ill = ailments(beat, time.time_ns() // 1_000_000)

@@ -87,6 +87,7 @@ def test_a_sensor_that_hangs_is_named_and_the_others_are_shown(machine: Any, nvm
 
 @pytest.mark.parametrize(("option", "value"), [("--interval", "0"), ("--flush", "0.1"), ("--interval", "99999")])
 def test_spans_that_make_no_sense_are_refused(wattlake: Path, machine: Any, state: Path, option: str, value: str) -> None:
-    done = subprocess.run([wattlake, "agent", "run", option, value], env=machine.environment(state), capture_output=True, text=True, timeout=20)
+    done = subprocess.run([wattlake, "agent", "run", option, value], env=machine.environment(state), capture_output=True, text=True,
+                          timeout=20)
     assert done.returncode == 2
     assert option in done.stderr

@@ -40,5 +40,6 @@ def test_a_reading_agent_imports_nothing_heavy(tmp_path: Path) -> None:
 
 
 def test_the_package_offers_job_without_importing_it() -> None:
-    code = "import sys, wattlake_agents; print('wattlake_agents.jobs' in sys.modules); wattlake_agents.job; print('wattlake_agents.jobs' in sys.modules)"
+    seen = "print('wattlake_agents.jobs' in sys.modules)"
+    code = f"import sys, wattlake_agents; {seen}; wattlake_agents.job; {seen}"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout == "False\nTrue\n"

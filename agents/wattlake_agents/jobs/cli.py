@@ -117,7 +117,7 @@ def stop(values: dict[str, Any], job: Annotated[str, typer.Argument(help="The id
     path = path_of(state_dir(settings.agent), job)
     registration = load_registration(path)
     if registration is None or registration.ended or not registration.rows:
-        raise UsageError("is not running here", subject=job, next_step=f"the jobs that are: ls {path.parent}")
+        raise UsageError("is not running here", subject=job, next_step="give the id that `wattlake job start` printed on this node")
     rows = row.ended(registration.rows, status, values)
     try:
         Announcer(root, str(rows[0]["node"])).write("jobs", rows)

@@ -15,6 +15,8 @@ from wattlake_agents.state import JOBS, replace
 
 #: More than that is no registration.
 MOST_BYTES = 65_536
+#: The agent is another user, and must be able to read it.
+_MODE = 0o644
 
 
 class Registration(msgspec.Struct, forbid_unknown_fields=True):
@@ -44,11 +46,12 @@ def write(path: Path, registration: Registration, *, fresh: bool = False) -> Non
     raw = msgspec.json.encode(registration)
     try:
         if not fresh:
-            replace(path, raw)
+            replace(path, raw, _MODE)
             return
         part = path.with_name(f".{secrets.token_hex(8)}")
         try:
             part.write_bytes(raw)
+            part.chmod(_MODE)
             os.link(part, path)
         finally:
             part.unlink(missing_ok=True)

@@ -28,8 +28,8 @@ def run(wattlake: Path, machine: Any, state: Path, tmp_path: Path) -> Run:
 
 
 def test_start_and_end_are_in_the_log_with_all_that_was_said(run: Run, tmp_path: Path, log_book: Any) -> None:
-    done = run("--job", "j1", "--model", "bert", "--phase", "train", "--team", "nlp", "--share", "0.5", "--device", "gpu0", "--device", "gpu1",
-               "--params", "110000000", "--flop", "1e18", "--user", "ann", "--", "sh", "-c", "echo out; echo err >&2")
+    done = run("--job", "j1", "--model", "bert", "--phase", "train", "--team", "nlp", "--share", "0.5", "--device", "gpu0",
+               "--device", "gpu1", "--params", "110000000", "--flop", "1e18", "--user", "ann", "--", "sh", "-c", "echo out; echo err >&2")
     assert (done.returncode, done.stdout, done.stderr) == (0, "out\n", "err\n")
     rows = log_book(tmp_path / "log").rows("jobs")
     assert [(r["job"], r["node"], r["device"], r.get("status"), r["lease_ms"]) for r in rows] == [
@@ -63,7 +63,8 @@ def test_a_command_that_cannot_be_run_is_said_and_leaves_no_job(run: Run, tmp_pa
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1, signal.SIGQUIT])
-def test_a_signal_is_passed_on_once(wattlake: Path, machine: Any, state: Path, tmp_path: Path, log_book: Any, number: signal.Signals) -> None:
+def test_a_signal_is_passed_on_once(wattlake: Path, machine: Any, state: Path, tmp_path: Path, log_book: Any,
+                                    number: signal.Signals) -> None:
     script = ("import signal, sys, time\n"
               f"signal.signal({int(number)}, lambda *_: (print('got it', flush=True), time.sleep(0.3), sys.exit(7)))\n"
               "print('ready', flush=True)\n"
@@ -152,7 +153,8 @@ def test_many_jobs_at_once_all_get_their_records_in(wattlake: Path, machine: Any
 
 
 @pytest.mark.parametrize(("arguments", "says"), [
-    (("--phase", "traning"), "'traning' is not one of data, experiment, train"), (("--share", "0"), "--share"), (("--share", "1.5"), "at most 1"),
+    (("--phase", "traning"), "'traning' is not one of data, experiment, train"),
+    (("--share", "0"), "--share"), (("--share", "1.5"), "at most 1"),
 ])
 def test_a_value_that_the_contract_does_not_allow_is_named(run: Run, arguments: tuple[str, ...], says: str) -> None:
     done = run(*arguments, "--", "true")

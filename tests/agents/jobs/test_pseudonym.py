@@ -61,7 +61,8 @@ def test_start_refuses_and_run_goes_on_without_the_user(wattlake: Path, machine:
     started = subprocess.run([wattlake, "job", "start", "--log", log], env=environment, capture_output=True, text=True)
     assert started.returncode == 1
     assert "key of user names" in started.stderr
-    ran = subprocess.run([wattlake, "job", "run", "--log", log, "--user", "ann", "--", "true"], env=environment, capture_output=True, text=True)
+    ran = subprocess.run([wattlake, "job", "run", "--log", log, "--user", "ann", "--", "true"], env=environment,
+                         capture_output=True, text=True)
     assert ran.returncode == 0
     assert "without its user" in ran.stderr
     assert all("user" not in row for row in log_book(tmp_path / "log").rows("jobs"))
