@@ -1,0 +1,52 @@
+"""`wattlake check`."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from wattlake_contracts import config as configuration
+from wattlake_contracts.errors import GATE_FAILED
+from wattlake_contracts.options import ConfigOption, FormatOption, LakeOption, check_format, emit, say
+
+app = typer.Typer(rich_markup_mode=None, context_settings={"help_option_names": ["-h", "--help"]})
+
+
+@app.command(epilog="Exit code 3: a blocking rule is broken. Rules that only warn never change the exit code.")
+def check(
+    config: ConfigOption = None, lake: LakeOption = None, form: FormatOption = "table",
+    docs: Annotated[Path | None, typer.Option("--docs", help="Folder for the Data Docs [default: checks, beside the lake].", metavar="DIR")] = None,
+    every: Annotated[bool, typer.Option("--all", help="List every rule, not only the broken ones.")] = False,
+) -> None:
+    """Hold the facts and marts against the contracts and the books' invariants.
+
+    Each column of each fact and dimension is held against the contract: given, in its bounds, one of
+    its values, its key unique. Closure must be exact, emissions must rest on the same joules as
+    energy; thin coverage, missing factors and rejects are warned of.
+    """
+    check_format(form)
+    from wattlake_warehouse.check.expectations import run_gates
+    from wattlake_warehouse.check.gate import gates
+    from wattlake_warehouse.lake import open_lake
+
+    root = configuration.lake_root(configuration.load(config), lake)
+    folder = docs or root.parent / "checks"
+    outcomes = []
+    chosen = gates()
+    with open_lake(root) as connection:
+        for number, (gate, found) in enumerate(run_gates(connection, chosen, folder), 1):
+            outcomes += found
+            if sys.stderr.isatty():
+                say(f"  {number}/{len(chosen)} {gate.name}: {sum(not o.ok for o in found)} of {len(found)} rules broken")
+    shown = [o for o in outcomes if every or not o.ok]
+    columns = ["gate", "columns", "rule", "blocking", "ok", "rows", "unexpected", "example", "why"]
+    emit(columns, [[o.gate, o.columns, o.form, o.blocking, o.ok, o.rows, o.unexpected, o.example, o.why] for o in shown], form)
+    broken = [o for o in outcomes if not o.ok and o.blocking]
+    warned = [o for o in outcomes if not o.ok and not o.blocking]
+    say(f"{len(outcomes)} rules: {len(broken)} broken, {len(warned)} warnings. Data Docs: {folder / 'gx/uncommitted/data_docs/local_site/index.html'}")
+    if broken:
+        say("next: look at the rows named; `wattlake lake verify` tells whether a file was altered")
+        raise typer.Exit(GATE_FAILED)

@@ -1,0 +1,92 @@
+"""A quality gate: rules over one query's rows, each blocking or not; made from the contracts or written here."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from wattlake_contracts.column import Column
+from wattlake_contracts.table import Table
+from wattlake_contracts.tables import TABLES
+
+#: The least share of a day that a device should have been read in; below it a figure leans on gaps.
+COVERAGE_WANTED = 0.9
+#: Tables whose every column is held against the contract.
+CHECKED_LAYERS = ("fact", "dim")
+
+
+@dataclass(frozen=True)
+class Rule:
+    """One expectation. form: `not_null`, `between`, `in_set` or `unique` (over `columns`).
+
+    blocking: whether a failure makes `wattlake check` fail. why: what it means if it does.
+    """
+
+    form: str
+    columns: tuple[str, ...]
+    why: str
+    blocking: bool = True
+    minimum: float | None = None
+    maximum: float | None = None
+    choices: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Gate:
+    """A named set of rules over the rows of a query."""
+
+    name: str
+    query: str
+    rules: tuple[Rule, ...]
+
+
+def contract_gate(table: Table) -> Gate:
+    """The gate of a lake table: what the contract says of each column, and that its key is one."""
+    rules = [rule for column in table.columns for rule in _column_rules(column)]
+    rules.append(Rule("unique", ("key",), f"two rows of one key ({', '.join(table.key)}): something counts twice"))
+    key = ", ".join(f"coalesce(CAST({name} AS VARCHAR), '')" for name in table.key)
+    return Gate(table.name, f"SELECT *, concat_ws(chr(31), {key}) AS key FROM {table.name}", tuple(rules))
+
+
+def _column_rules(column: Column) -> list[Rule]:
+    rules = []
+    if column.required:
+        rules.append(Rule("not_null", (column.name,), f"{column.name} must be given"))
+    if column.minimum is not None or column.maximum is not None:
+        rules.append(Rule("between", (column.name,), f"{column.name} outside its bounds", minimum=column.minimum, maximum=column.maximum))
+    if column.choices:
+        rules.append(Rule("in_set", (column.name,), f"{column.name} is none of its values", choices=column.choices))
+    return rules
+
+
+def _zero(name: str, why: str) -> Rule:
+    return Rule("between", (name,), why, minimum=0, maximum=0)
+
+
+INVARIANTS: tuple[Gate, ...] = (
+    Gate("closure", "SELECT * FROM closure", (
+        _zero("lines_difference_mj", "a device's energy is on no line"),
+        _zero("classes_difference_mj", "a device's energy is of no class"),
+    )),
+    Gate("emissions_follow_energy", """
+        SELECT start_ms, coalesce(e.rows, 0) - coalesce(m.rows, 0) AS rows_difference, coalesce(e.mj, 0) - coalesce(m.mj, 0) AS energy_difference_mj
+        FROM (SELECT start_ms, count(*) AS rows, CAST(sum(energy_mj) AS BIGINT) AS mj FROM fact_energy GROUP BY start_ms) e
+        FULL JOIN (SELECT start_ms, count(*) AS rows, CAST(sum(energy_mj) AS BIGINT) AS mj FROM fact_emissions GROUP BY start_ms) m USING (start_ms)""", (
+        _zero("rows_difference", "energy and emissions have different rows"),
+        _zero("energy_difference_mj", "energy and emissions rest on different joules"),
+    )),
+    Gate("coverage", "SELECT * FROM coverage", (
+        Rule("between", ("coverage",), "a device was read for less of the time than wanted", blocking=False, minimum=COVERAGE_WANTED, maximum=1),
+        Rule("between", ("coverage",), "a coverage that is no share", minimum=0, maximum=1),
+    )),
+    Gate("known_emissions", "SELECT node, coalesce(site, '') AS site, count(*) - count(location_ug) AS without_factor FROM fact_emissions GROUP BY ALL", (
+        Rule("between", ("without_factor",), "energy without a grid figure: import the node's site, or its zone's grid", blocking=False, minimum=0, maximum=0),
+    )),
+    Gate("rejects", "SELECT coalesce(kind, 'damaged log') AS kind, count(*) AS rejected FROM rejects GROUP BY ALL", (
+        Rule("between", ("rejected",), "rows that could not be used: see `wattlake sql \"SELECT * FROM rejects\"`", blocking=False, minimum=0, maximum=0),
+    )),
+)
+
+
+def gates() -> tuple[Gate, ...]:
+    """Every gate, in the order in which they are run."""
+    return (*(contract_gate(t) for t in TABLES.values() if t.layer in CHECKED_LAYERS), *INVARIANTS)
