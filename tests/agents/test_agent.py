@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import subprocess
+import threading
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
@@ -12,6 +14,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from wattlake_agents.agent import Agent
+from wattlake_agents.jobs.registration import Registration, path_of, write
+from wattlake_agents.sensors.nvml import NvmlSensor
+from wattlake_agents.sensors.rapl import RaplSensor
+from wattlake_contracts.config import AgentConfig, Config
 
 Start = Callable[..., subprocess.Popen[str]]
 
@@ -43,6 +50,19 @@ def beat(state: Path, holds: Callable[[dict[str, Any]], bool], seconds: float = 
             return found
         assert time.monotonic() < deadline, "it never happened"
         time.sleep(0.02)
+
+
+def until(holds: Callable[[], Any], seconds: float = 15) -> None:
+    deadline = time.monotonic() + seconds
+    while not holds():
+        assert time.monotonic() < deadline, "it never happened"
+        time.sleep(0.01)
+
+
+def in_process(machine: Any, state: Path, log: Path, sensors: list[Any]) -> Agent:
+    """An agent in this process, reading 50 times a second."""
+    config = AgentConfig(node="n1", state_dir=str(state), proc_root=str(machine.proc), interval_s=0.02, flush_s=0.1)
+    return Agent(Config(agent=config), f"file:{log}", sensors, discover_s=0.1)
 
 
 def status(wattlake: Path, machine: Any, state: Path, *options: str) -> subprocess.CompletedProcess[str]:
@@ -133,6 +153,47 @@ def test_the_metrics_page_shows_energy_and_the_agents_own_cost(start: Start, mac
         assert any(line.startswith(name) for line in lines)
 
 
+def test_a_full_disk_is_waited_out_and_what_was_given_up_is_reported(machine: Any, state: Path, small_disk: Path, log_book: Any) -> None:
+    agent = in_process(machine, state, small_disk / "log", [RaplSensor(machine.sys)])
+    machine.zone("intel-rapl:0", "package-0", 5_000_000)
+    agent.spool._pending_limit = 20_000
+    thread = threading.Thread(target=agent.run)
+    thread.start()
+    until(lambda: agent.spool.rows > 2)
+    ballast = small_disk / "ballast"
+    free = os.statvfs(small_disk)
+    ballast.write_bytes(b"\0" * (free.f_bavail * free.f_bsize))
+    until(lambda: agent.spool.lost_rows > 0)
+    until(lambda: agent.heartbeat().write_error)
+    assert thread.is_alive()
+    ballast.unlink()
+    before = agent.spool.rows
+    until(lambda: agent.spool.rows > before + 20)
+    agent.stop.set()
+    thread.join(5)
+    book = log_book(small_disk / "log")
+    lost = [r["detail"] for r in book.rows("nodes") if r["event"] == "records_lost"]
+    assert sum(int(detail.split()[0]) for detail in lost) == agent.spool.lost_rows
+    assert len({r.ce_id for r in book.records()}) == len(book.records())
+
+
+def test_a_hanging_reader_does_not_hold_up_the_end(machine: Any, state: Path, tmp_path: Path, nvml: Any, gpu: Any, log_book: Any) -> None:
+    hang = threading.Event()
+    machine.zone("intel-rapl:0", "package-0", 5_000_000)
+    stuck = NvmlSensor(nvml(gpu("GPU-a", energy_mj=lambda: hang.wait(20) or 1)))
+    agent = in_process(machine, state, tmp_path / "log", [stuck, RaplSensor(machine.sys)])
+    thread = threading.Thread(target=agent.run)
+    thread.start()
+    time.sleep(0.3)
+    agent.stop.set()
+    begun = time.monotonic()
+    thread.join(5)
+    assert not thread.is_alive()
+    assert time.monotonic() - begun < 5
+    hang.set()
+    assert {r["device"] for r in log_book(tmp_path / "log").rows("readings")} == {"cpu-package-0"}
+
+
 def test_a_machine_without_rapl_gives_an_estimate(start: Start, machine: Any, state: Path, tmp_path: Path, log_book: Any) -> None:
     machine.cpus(threads=4)
     agent = start()
@@ -146,12 +207,7 @@ def test_a_machine_without_rapl_gives_an_estimate(start: Start, machine: Any, st
 
 
 def test_a_registered_job_is_renewed_and_its_end_passed_on(machine: Any, state: Path, tmp_path: Path, log_book: Any) -> None:
-    from wattlake_agents.agent import Agent
-    from wattlake_agents.jobs.registration import Registration, path_of, write
-    from wattlake_contracts.config import AgentConfig, Config
-
-    config = Config(agent=AgentConfig(node="n1", state_dir=str(state), sys_root=str(machine.sys), proc_root=str(machine.proc), metrics=""))
-    agent = Agent(config, f"file:{tmp_path / 'log'}", sensors=[])
+    agent = in_process(machine, state, tmp_path / "log", [])
     row = {"job": "j1", "node": "n1", "start_ms": 1_700_000_000_000, "model": "bert"}
     boot = "11111111-1111-1111-1111-111111111111"
     write(path_of(state, "j1"), Registration([row], boot))
