@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -13,41 +13,52 @@ from wattlake_contracts.errors import WattlakeError
 from wattlake_contracts.layout import ALIAS, catalogue, data
 from wattlake_contracts.table import Table
 from wattlake_contracts.tables import TABLES
-from wattlake_warehouse.catalogue import copy_catalogue
+from wattlake_warehouse.catalogue import copy_catalogue, tables_in
 from wattlake_warehouse.extensions import EXTENSIONS, extension_file
-from wattlake_warehouse.marts import MACROS, MARTS
+from wattlake_warehouse.marts import MACROS, MARTS, OF_WHOLE_LIVES, Mart
+
+#: a lake is read with what is installed and what is asked, nothing from the network or the user's home
+_ALONE: dict[str, str | bool | int | float | list[str]] = {
+    "autoinstall_known_extensions": "false", "autoload_known_extensions": "false", "allow_persistent_secrets": "false",
+}
 
 
 @contextmanager
-def open_lake(path: str | Path) -> Iterator[duckdb.DuckDBPyConnection]:
+def open_lake(path: str | Path, window_ms: tuple[int, int] | None = None) -> Iterator[duckdb.DuckDBPyConnection]:
     """A DuckDB connection to the lake in folder `path`, as of its last commit, read-only.
 
     Every table of the lake is there under its plain name (`fact_energy`), and every mart
-    (`footprint_by_model`). The connection works on a private copy of the catalogue, which is deleted
+    (`footprint_by_model`). With `window_ms`, whole UTC days [from, to) in epoch ms, facts and marts hold
+    those days only, and the mart `counters`, which compares whole lives, is left out. The connection works on a private copy of the catalogue, which is deleted
     when the context ends. WattlakeError if no lake is there, it cannot be read, or a newer Wattlake made it.
     """
     lake = Path(path)
     with tempfile.TemporaryDirectory(prefix="wattlake-", ignore_cleanup_errors=True) as private:
-        connection = attach(lake, copy_catalogue(lake, Path(private)), Path(private))
+        connection = attach(lake, copy_catalogue(lake, Path(private)), Path(private), window_ms)
         try:
             yield connection
         finally:
             connection.close()
 
 
-def attach(lake: Path, copy: Path, scratch: Path) -> duckdb.DuckDBPyConnection:
+def attach(lake: Path, copy: Path, scratch: Path, window_ms: tuple[int, int] | None = None) -> duckdb.DuckDBPyConnection:
     """A connection to the lake through `copy`, its catalogue's copy; what does not fit in memory goes to `scratch`."""
-    connection = duckdb.connect(config={"autoinstall_known_extensions": "false", "autoload_known_extensions": "false"})
+    connection = duckdb.connect(config=_ALONE)
     try:
         for name in EXTENSIONS:
             connection.execute(f"LOAD {quoted(extension_file(name))}")
         connection.execute(f"SET temp_directory = {quoted(scratch / 'spill')}")
-        connection.execute(f"ATTACH {quoted(f'ducklake:sqlite:{copy}')} AS {ALIAS} (DATA_PATH {quoted(f'{data(lake).absolute()}/')}, READ_ONLY)")
-        _name_tables(connection)
-        _name_marts(connection)
+        folder = quoted(f"{data(lake).absolute()}/")
+        connection.execute(f"ATTACH {quoted(f'ducklake:sqlite:{copy}')} AS {ALIAS} (DATA_PATH {folder}, READ_ONLY)")
+        # one transaction: each would otherwise read the catalogue anew
+        connection.execute("BEGIN")
+        _name_tables(connection, tables_in(copy), window_ms)
+        _name_marts(connection, [m for m in MARTS.values() if window_ms is None or m.name not in OF_WHOLE_LIVES])
+        connection.execute("COMMIT")
     except duckdb.Error as error:
         connection.close()
-        raise WattlakeError(f"cannot be read: {error}", subject=str(catalogue(lake)), next_step="`wattlake lake verify`, or give another --lake") from error
+        raise WattlakeError(f"cannot be read: {error}", subject=str(catalogue(lake)),
+                            next_step="`wattlake lake verify`, or give another --lake") from error
     except BaseException:
         connection.close()
         raise
@@ -59,12 +70,13 @@ def quoted(value: str | Path) -> str:
     return "'" + str(value).replace("'", "''") + "'"
 
 
-def _name_tables(connection: duckdb.DuckDBPyConnection) -> None:
+def _name_tables(connection: duckdb.DuckDBPyConnection, there: set[str], window_ms: tuple[int, int] | None) -> None:
     """A view per declared table. One that no commit has made yet is there too, empty."""
-    rows = connection.execute("SELECT table_name FROM duckdb_tables() WHERE database_name = ?", [ALIAS]).fetchall()
-    there = {name for (name,) in rows}
     for table in TABLES.values():
-        source = f'SELECT * FROM {ALIAS}."{table.name}"' if table.name in there else _no_rows(table)
+        source = f'FROM {ALIAS}."{table.name}"' if table.name in there else _no_rows(table)
+        if window_ms and table.layer == "fact" and table.name in there:
+            instant = "start_ms" if "start_ms" in table.names else "ts_ms"
+            source += f" WHERE {instant} >= {window_ms[0]:d} AND {instant} < {window_ms[1]:d}"
         connection.execute(f'CREATE TEMP VIEW "{table.name}" AS {source}')
         connection.execute(f'COMMENT ON VIEW "{table.name}" IS {quoted(table.doc)}')
 
@@ -74,9 +86,9 @@ def _no_rows(table: Table) -> str:
     return f"SELECT {columns} WHERE false"
 
 
-def _name_marts(connection: duckdb.DuckDBPyConnection) -> None:
+def _name_marts(connection: duckdb.DuckDBPyConnection, marts: Iterable[Mart]) -> None:
     connection.execute(MACROS)
-    for mart in MARTS.values():
+    for mart in marts:
         connection.execute(f'CREATE TEMP VIEW "{mart.name}" AS {mart.query}')
         connection.execute(f'COMMENT ON VIEW "{mart.name}" IS {quoted(mart.summary)}')
         for column in mart.columns:

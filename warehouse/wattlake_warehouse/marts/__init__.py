@@ -6,6 +6,8 @@ from importlib.resources import files
 
 from wattlake_warehouse.marts.mart import Mart, parse
 
+__all__ = ["MACROS", "MARTS", "NAMES", "OF_WHOLE_LIVES", "Mart"]
+
 #: A mart may read those before it.
 NAMES = (
     "footprint_totals",
@@ -23,6 +25,8 @@ NAMES = (
     "data_quality",
     "factors_in_use",
 )
+#: Marts that make no sense for some days only.
+OF_WHOLE_LIVES = ("counters",)
 
 
 def _source(name: str) -> str:

@@ -11,6 +11,7 @@
 --   counter_mj [mJ]: last less first value, over all its lives; NULL where the device gives power only
 --   facts_mj [mJ]: energy in fact_energy of the device; of a whole, with all its parts
 --   difference_mj [mJ]: facts less counter; 0 unless the note says why not
+--   outermost: whether the row stands for all that no other row holds: these rows hold every joule once
 --   note: why the two may differ, or why they are not compared
 -- Caveats:
 --   Made from the outermost readings of each hour (reading_bounds), not from the facts: an independent check of closure.
@@ -63,6 +64,8 @@ SELECT node,
        CAST(if(counts, counter_mj, NULL) AS BIGINT) AS counter_mj,
        CAST(facts_mj AS BIGINT) AS facts_mj,
        CAST(if(counts, facts_mj - counter_mj, NULL) AS BIGINT) AS difference_mj,
+       coalesce(whole OR NOT EXISTS (SELECT 1 FROM wholes w WHERE w.node = devices.node AND w.simulated = devices.simulated), false)
+         AND facts_mj IS NOT NULL AS outermost,
        CASE WHEN NOT counts THEN 'gives power only: integrated in accounting'
             WHEN facts_mj IS NULL THEN 'a whole within a whole, or a part without figures: not compared'
             WHEN facts_mj = counter_mj THEN 'equal'
