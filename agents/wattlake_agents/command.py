@@ -10,9 +10,9 @@ from importlib.metadata import entry_points
 from importlib.metadata import version as installed_version
 from typing import Any
 
-import click
 import typer
-from typer.core import TyperGroup
+from typer.core import TyperCommand, TyperGroup
+
 from wattlake_contracts.commands import Command
 from wattlake_contracts.errors import FAILED, WattlakeError
 
@@ -40,22 +40,22 @@ class LazyGroup(TyperGroup):
         super().__init__(*args, **kwargs)
         self.known = registered()
 
-    def list_commands(self, ctx: click.Context) -> list[str]:
+    def list_commands(self, ctx: Any) -> list[str]:
         return list(self.known)
 
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
         command = self.known.get(cmd_name)
         if command is None:
             return None
         # for the list of commands a name and a line are enough
         if cmd_name not in sys.argv[1:] and not os.environ.get("_WATTLAKE_COMPLETE"):
-            return click.Command(cmd_name, help=command.help)
+            return TyperCommand(cmd_name, help=command.help)
         if lacking := missing(command):
             def explain(**_: Any) -> None:
                 raise WattlakeError(f"`wattlake {cmd_name}` needs {', '.join(lacking)}, which the agent's install leaves out",
                                     next_step=f"pip install 'wattlake[{command.extra}]'")
-            return click.Command(cmd_name, help=command.help, callback=explain, add_help_option=False,
-                                 context_settings={"ignore_unknown_options": True, "allow_extra_args": True})
+            return TyperCommand(cmd_name, help=command.help, callback=explain, add_help_option=False,
+                                context_settings={"ignore_unknown_options": True, "allow_extra_args": True})
         module, _, attribute = command.target.partition(":")
         made = typer.main.get_command(getattr(importlib.import_module(module), attribute))
         made.name = cmd_name

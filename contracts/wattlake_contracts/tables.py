@@ -5,8 +5,22 @@ from __future__ import annotations
 from wattlake_contracts.column import Column, count, flag, instant, number, text
 from wattlake_contracts.kind import Kind
 from wattlake_contracts.kinds import (
-    BOUNDARIES, DEVICE_KINDS, EMBODIED, GRID, INSTRUMENTS, JOBS, KINDS, MEDIA, NODES, PHASES,
-    READINGS, SERVING, SITES, STATUSES, TRANSFERS, USAGE,
+    BOUNDARIES,
+    DEVICE_KINDS,
+    EMBODIED,
+    GRID,
+    INSTRUMENTS,
+    JOBS,
+    KINDS,
+    MEDIA,
+    NODES,
+    PHASES,
+    READINGS,
+    SERVING,
+    SITES,
+    STATUSES,
+    TRANSFERS,
+    USAGE,
 )
 from wattlake_contracts.table import Table
 

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from hypothesis import strategies as st
-from logs import payload
 
+from logs import payload
 from wattlake_contracts.filelog.writer import LogWriter
 from wattlake_contracts.record import Meta
 

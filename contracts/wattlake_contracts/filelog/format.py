@@ -1,6 +1,6 @@
 """The bytes of a record in a segment, and of the durable mark.
 
-Record: header (48 bytes) | meta (JSON array) | payload.
+Record: header (44 bytes) | meta (JSON array) | payload.
 Header: magic `WLR1`, flags, meta length, payload length, offset, seq, append time in ms,
 CRC32C of meta and payload, CRC32C of the header up to there. The header's own CRC makes its
 lengths trustworthy; where it fails a reader looks for the next magic.

@@ -76,8 +76,12 @@ def scan(raw: mmap.mmap | bytes, view: memoryview, name: str, base: int, next_ba
         if offset >= start and crc32c.crc32c(view[body:stop]) != body_crc:
             if bad_from < 0:
                 bad_from = position
-            # the header is sound, so its lengths lead to the next record
-            position = stop
+            # the header is sound, so its lengths lead to the next record, unless bytes of the body are missing
+            if stop < size and decode_header(view, stop) is None:
+                found = raw.find(MAGIC, position + 1)
+                position = found if found >= 0 else size
+            else:
+                position = stop
             continue
         if bad_from >= 0 or offset > expected:
             at = bad_from if bad_from >= 0 else position

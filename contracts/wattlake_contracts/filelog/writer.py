@@ -64,7 +64,9 @@ class LogWriter:
         if found:
             base, path = found[-1]
             raw = path.read_bytes()
-            keep = mark[2] if mark and mark[1] == base else 0
+            # what is within the mark stays, damaged or not; where fsynced bytes are gone all the same, the
+            # stump of a record must not stand before the next one
+            keep = mark[2] if mark and mark[1] == base and mark[2] <= len(raw) else 0
             for item in scan(raw, memoryview(raw), path.name, base, base, base, 2**63, {}):
                 if isinstance(item, Stored):
                     self.next_offset = max(self.next_offset, item.offset + 1)

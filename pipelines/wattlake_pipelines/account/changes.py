@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 import pyarrow as pa
 
@@ -21,8 +22,8 @@ def changed_spans(old: pa.Table, new: pa.Table, key: str, payload: Sequence[str]
     found = []
     for name, (gone, come) in sorted(by_key.items()):
         edges = sorted({int(str(e)) for row in (*gone, *come) for e in row[1:3]})
-        for start, end in zip(edges, edges[1:], strict=False):
-            holds = [sorted((repr(r[3:]) for r in rows if r[1] <= start and r[2] >= end)) for rows in (gone, come)]  # type: ignore[operator]  # both are integers
+        for start, end in pairwise(edges):
+            holds = [sorted(repr(r[3:]) for r in rows if r[1] <= start and r[2] >= end) for rows in (gone, come)]  # type: ignore[operator]  # both are integers
             if holds[0] != holds[1]:
                 found.append((name, start, end))
     return found

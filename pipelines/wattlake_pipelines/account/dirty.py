@@ -88,8 +88,8 @@ def _emission_spans(connection: duckdb.DuckDBPyConnection, now: References) -> l
 
 
 def _spans_table(connection: duckdb.DuckDBPyConnection, name: str, spans: list[tuple[str, int, int]]) -> None:
-    columns = list(zip(*spans, strict=True)) or [[], [], []]
-    table = pa.table([pa.array(columns[0], pa.string()), pa.array(columns[1], pa.int64()), pa.array(columns[2], pa.int64())], names=["key", "from_ms", "to_ms"])
+    schema = pa.schema([("key", pa.string()), ("from_ms", pa.int64()), ("to_ms", pa.int64())])
+    table = pa.table([pa.array([span[i] for span in spans], field.type) for i, field in enumerate(schema)], schema=schema)
     connection.register("spans_in", table)
     connection.execute(f"CREATE OR REPLACE TEMP TABLE {name} AS FROM spans_in")
     connection.unregister("spans_in")
@@ -106,7 +106,7 @@ def _reading_hours(connection: duckdb.DuckDBPyConnection, first_batch: int | Non
         SELECT node, device, CASE WHEN power_mw IS NULL THEN epoch ELSE '' END AS epoch, power_mw IS NOT NULL AS power, hour_ms, ts_ms,
                batch >= {first_batch} AS fresh
         FROM {ALIAS}.reading_bounds SEMI JOIN touched USING (node, device)""")
-    connection.execute(f"""
+    connection.execute("""
         CREATE OR REPLACE TEMP TABLE series_hours AS
         SELECT node, device, epoch, power, hour_ms, count(DISTINCT ts_ms) AS readings, bool_or(fresh) AS fresh,
                min(ts_ms) FILTER (fresh) AS first_fresh, max(ts_ms) FILTER (fresh) AS last_fresh,

@@ -78,7 +78,7 @@ def read_range(where: Range, shards: int) -> Iterator[tuple[int, bytes]]:
         _take(item, by_kind, rejects)
     for shard, piece in _reading_pieces(by_kind.pop(READINGS.name, []), shards, rejects):
         yield shard, piece.to_bytes()
-    columns = list(zip(*identities, strict=True)) or [[] for _ in RECORDS]
+    columns = list(zip(*identities, strict=True)) or [()] * len(RECORDS)
     records = pa.table([pa.array(column, field.type) for column, field in zip(columns, RECORDS, strict=True)], schema=RECORDS)
     landed = [_with_identity(KINDS[name], found, rejects) for name, found in sorted(by_kind.items())]
     yield BOOK, pack((records, pa.Table.from_pylist(rejects.rows, REJECT_SCHEMA), *landed))

@@ -26,7 +26,8 @@ def fresh(records: pa.Table, seen: pa.Table) -> np.ndarray:
     first[1:] = (np.diff(life[order]) != 0) | (np.diff(seq[order]) != 0)
     is_first = np.empty(count, bool)
     is_first[order] = first
-    return is_first & ~_covered(life, seq, seen_life, seen["from_seq"].to_numpy(), seen["to_seq"].to_numpy())
+    wanted: np.ndarray = is_first & ~_covered(life, seq, seen_life, seen["from_seq"].to_numpy(), seen["to_seq"].to_numpy())
+    return wanted
 
 
 def _lives(records: pa.Table, seen: pa.Table) -> tuple[np.ndarray, np.ndarray]:
@@ -54,7 +55,8 @@ def _covered(life: np.ndarray, seq: np.ndarray, seen_life: np.ndarray, start: np
     before[ranked] = last
     mine = before[len(order) :]
     safe = np.maximum(mine, 0)
-    return (mine >= 0) & (sorted_life[safe] == life) & (seq < sorted_end[safe])
+    inside: np.ndarray = (mine >= 0) & (sorted_life[safe] == life) & (seq < sorted_end[safe])
+    return inside
 
 
 def merged(seen: pa.Table, records: pa.Table) -> pa.Table:

@@ -8,9 +8,9 @@ import sys
 from pathlib import Path
 
 import pytest
+
 from lakes import dump, rows, run
 from logs import Log
-
 from wattlake_pipelines.lake.committer import STEPS, Committer
 from wattlake_pipelines.lake.maintain import maintain
 from wattlake_pipelines.lake.verify import verify

@@ -8,9 +8,9 @@ import sys
 from pathlib import Path
 
 import pytest
+
 from lakes import run
 from logs import Log
-
 from wattlake_contracts.tables import TABLES
 from wattlake_pipelines.lake.committer import Committer
 from wattlake_warehouse.check.gate import CHECKED_LAYERS, contract_gate, gates
