@@ -87,7 +87,8 @@ def scan(raw: mmap.mmap | bytes, view: memoryview, name: str, base: int, next_ba
             at = bad_from if bad_from >= 0 else position
             if offset > start:
                 lost_from = max(expected, start)
-                yield Damage(lost_from, min(offset, end) - lost_from, name, at, "damaged or missing bytes", bytes(view[at : min(position, at + _RAW_KEPT)]))
+                raw_kept = bytes(view[at : min(position, at + _RAW_KEPT)])
+                yield Damage(lost_from, min(offset, end) - lost_from, name, at, "damaged or missing bytes", raw_kept)
             bad_from = -1
             if offset >= end:
                 return

@@ -13,7 +13,7 @@ from wattlake_contracts.filelog.reader import scan
 from wattlake_contracts.record import Meta, Stored
 
 
-class RecordTooLarge(LogError):
+class RecordTooLarge(LogError):  # noqa: N818 - says what is the case, as its callers read it
     """The record is larger than the log allows; it was not written."""
 
 

@@ -7,9 +7,10 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
 from wattlake_contracts.config import load, log_root
 from wattlake_contracts.errors import INCOMPLETE, UsageError, WattlakeError
 from wattlake_contracts.filelog.partition import LogError
@@ -18,7 +19,8 @@ from wattlake_contracts.kind import Kind
 from wattlake_contracts.kinds import IMPORT_KINDS, KINDS
 from wattlake_contracts.options import ConfigOption, FormatOption, LogOption, check_format, emit, say
 
-from wattlake_pipelines.imports.run import Outcome, import_file, open_file
+if TYPE_CHECKING:
+    from wattlake_pipelines.imports.run import Outcome
 
 app = typer.Typer(rich_markup_mode=None, context_settings={"help_option_names": ["-h", "--help"]})
 
@@ -28,7 +30,7 @@ _COLUMNS = ("file", "kind", "rows", "accepted", "rejected", "records", "boot", "
 @app.command(name="import")
 def import_(
     kind: Annotated[str, typer.Argument(metavar="KIND", help=f"What the rows are: {', '.join(IMPORT_KINDS)}.")],
-    files: Annotated[list[Path], typer.Argument(metavar="FILE...", help="CSV (.csv, .csv.gz) or Parquet.")],
+    files: Annotated[list[Path], typer.Argument(metavar="FILE", help="CSV (.csv, .csv.gz) or Parquet.")],
     config: ConfigOption = None,
     log: LogOption = None,
     form: FormatOption = "table",
@@ -41,6 +43,9 @@ def import_(
     Bad rows are left out, kept as rejects and reported with their line; the exit code is then 4.
     The same file imported twice counts once. The columns of each kind are in docs/reference.md.
     """
+    # pyarrow is not loaded for --help
+    from wattlake_pipelines.imports.run import import_file, open_file
+
     check_format(form)
     chosen = _kind(kind)
     opened = [open_file(path, chosen) for path in files]

@@ -11,9 +11,9 @@ from typing import NamedTuple
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+
 from wattlake_contracts.column import Column, Input, Type
 from wattlake_contracts.kind import Kind
-
 from wattlake_pipelines.arrow_schema import ARROW_TYPES, kind_schema
 from wattlake_pipelines.imports.defaults import fill
 from wattlake_pipelines.imports.instants import instants

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import pyarrow as pa
 import pyarrow.compute as pc
+
 from wattlake_contracts.kind import Kind
 
 #: kinds that a device's name may begin with

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+
 from wattlake_contracts.column import Column, Input
 
 

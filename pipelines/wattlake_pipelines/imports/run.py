@@ -12,11 +12,11 @@ from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.compute as pc
+
 from wattlake_contracts.errors import WattlakeError
 from wattlake_contracts.filelog.writer import LogWriter
 from wattlake_contracts.kind import Kind
 from wattlake_contracts.kinds import REJECTS
-
 from wattlake_pipelines.arrow_schema import kind_schema
 from wattlake_pipelines.imports.blocks import Blocks, in_order
 from wattlake_pipelines.imports.convert import Converted, Matched, convert, split

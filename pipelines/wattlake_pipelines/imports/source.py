@@ -19,6 +19,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv as pacsv
 import pyarrow.parquet as pq
+
 from wattlake_contracts.errors import WattlakeError
 
 _BLOCK = 4 * 2**20

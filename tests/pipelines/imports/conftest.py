@@ -12,6 +12,7 @@ from typing import Any
 
 import pyarrow as pa
 import pytest
+
 from wattlake_agents.command import app
 from wattlake_contracts.errors import WattlakeError
 from wattlake_contracts.filelog.partition import partitions

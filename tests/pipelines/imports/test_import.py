@@ -13,6 +13,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+
 from wattlake_contracts.filelog.writer import LogWriter
 from wattlake_contracts.kinds import IMPORT_KINDS, KINDS
 
@@ -76,7 +77,7 @@ def test_every_kind_and_form_lands_on_the_log_in_stored_units(run_import, csv_fi
 
 def test_the_columns_are_exactly_those_of_the_design() -> None:
     assert list(KINDS["readings"].inputs) == [
-        "node", "device", "device_kind", "epoch", "ts", "energy_j", "power_w", "method", "boundary",
+        "node", "device", "device_kind", "epoch", "ts", "energy_j", "power_w", "method", "boundary"
     ]
     assert {"direct_g_per_kwh", "direct_kg_per_kwh", "direct_lb_per_mwh"} <= set(KINDS["grid"].inputs)
 
@@ -103,8 +104,8 @@ def test_what_a_reading_does_not_say_is_filled_in(run_import, csv_file: Csv, dev
 
 
 def test_what_a_reading_says_is_kept(run_import, csv_file: Csv) -> None:
-    ran = run_import("readings", csv_file("node,device,ts,energy_j,device_kind,epoch,method,boundary", f"n,gpu0,{T},1,node,e7,estimated,pdu",
-                                          f"n,gpu1,{T},1,,,,"))
+    lines = [f"n,gpu0,{T},1,node,e7,estimated,pdu", f"n,gpu1,{T},1,,,,"]
+    ran = run_import("readings", csv_file("node,device,ts,energy_j,device_kind,epoch,method,boundary", *lines))
     first, second = ran.rows("readings")
     assert (first["device_kind"], first["epoch"], first["method"], first["boundary"]) == ("node", "e7", "estimated", "pdu")
     assert (second["device_kind"], second["epoch"], second["method"], second["boundary"]) == ("gpu", "0", "counter", "component")

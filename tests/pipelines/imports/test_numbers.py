@@ -10,6 +10,7 @@ import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from wattlake_contracts.kinds import GRID
 from wattlake_pipelines.imports.numbers import NOT_A_NUMBER, NOT_FINITE, NOT_WHOLE, TOO_LARGE, real, whole
 
