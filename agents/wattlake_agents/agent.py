@@ -12,9 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
-from wattlake_contracts.config import AgentConfig, Config, log_root
-from wattlake_contracts.errors import WattlakeError
-from wattlake_contracts.filelog.partition import LogError
 
 from wattlake_agents import epochs, process
 from wattlake_agents.health import Heartbeat, ReaderHealth
@@ -26,6 +23,9 @@ from wattlake_agents.sensors.registry import open_sensors
 from wattlake_agents.sensors.sensor import Sensor
 from wattlake_agents.spool import Spool
 from wattlake_agents.state import EPOCHS, HEARTBEAT, INVENTORY, JOBS, boot_id, make_state_dir, node_name, read, replace, state_dir
+from wattlake_contracts.config import AgentConfig, Config, log_root
+from wattlake_contracts.errors import WattlakeError
+from wattlake_contracts.filelog.partition import LogError
 
 BEAT_S = 10.0
 RENEW_S = 60.0

@@ -6,6 +6,7 @@ import sys
 from typing import Annotated, Any
 
 import typer
+
 from wattlake_contracts.config import AgentConfig, Config, load
 from wattlake_contracts.errors import FAILED, INCOMPLETE, UsageError
 from wattlake_contracts.options import ConfigOption, FormatOption, LogOption, check_format, emit, say

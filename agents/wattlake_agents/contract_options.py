@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from typing import Annotated, Any
 
 import typer
+
 from wattlake_contracts.column import Column, Input, Type
 from wattlake_contracts.errors import UsageError
 from wattlake_contracts.kind import Kind

@@ -5,9 +5,9 @@ from __future__ import annotations
 import hashlib
 
 import msgspec
-from wattlake_contracts.config import AgentConfig
 
 from wattlake_agents.sensors.sensor import Device
+from wattlake_contracts.config import AgentConfig
 
 
 class Known(msgspec.Struct):

@@ -8,9 +8,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from wattlake_contracts.filelog.format import MAX_RECORD_BYTES
-
 from wattlake_agents.sensors.sensor import Device
+from wattlake_contracts.filelog.format import MAX_RECORD_BYTES
 
 #: Room for the header, the meta, the schema and the padding of the buffers.
 _OVERHEAD_BYTES = 16_384

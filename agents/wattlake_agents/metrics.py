@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
-from wattlake_contracts.errors import UsageError, WattlakeError
-
 from wattlake_agents import process
+from wattlake_contracts.errors import UsageError, WattlakeError
 
 if TYPE_CHECKING:
     from wattlake_agents.agent import Agent

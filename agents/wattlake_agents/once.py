@@ -6,10 +6,9 @@ import threading
 import time
 from dataclasses import dataclass, field
 
-from wattlake_contracts.config import AgentConfig
-
 from wattlake_agents.sensors.registry import open_sensors
 from wattlake_agents.sensors.sensor import Device, NoSensor, Reading, Sensor, SensorError
+from wattlake_contracts.config import AgentConfig
 
 COLUMNS = ("device", "kind", "model", "power_w", "energy_j", "counter_j", "method", "boundary", "reader", "detail")
 

@@ -6,10 +6,9 @@ import time
 from datetime import UTC, datetime
 from pathlib import Path
 
-from wattlake_contracts.config import AgentConfig
-
 from wattlake_agents.health import Heartbeat, ailments, load
 from wattlake_agents.state import HEARTBEAT, state_dir
+from wattlake_contracts.config import AgentConfig
 
 
 def report(config: AgentConfig) -> tuple[list[tuple[str, object]], list[str]]:

@@ -14,6 +14,7 @@ from typing import Any
 
 import pyarrow as pa
 import pytest
+
 from wattlake_contracts.filelog.partition import partitions
 from wattlake_contracts.filelog.reader import bounds, read
 from wattlake_contracts.record import Damage, Record

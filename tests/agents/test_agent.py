@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from wattlake_agents.agent import Agent
 from wattlake_agents.jobs.registration import Registration, path_of, write
 from wattlake_agents.sensors.nvml import NvmlSensor

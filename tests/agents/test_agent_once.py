@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from wattlake_agents.once import COLUMNS, look
 from wattlake_agents.sensors.nvml import NvmlSensor
 from wattlake_agents.sensors.rapl import RaplSensor

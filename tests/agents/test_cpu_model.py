@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+
 from wattlake_agents.sensors.cpu_factors import Curve, power_curve
 from wattlake_agents.sensors.cpu_model import CpuModelSensor
 from wattlake_agents.sensors.rapl import RaplSensor

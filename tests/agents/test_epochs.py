@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
+
 from wattlake_agents import epochs
 from wattlake_agents.epochs import Counter
 from wattlake_agents.sensors.integrator import LONGEST_STEP_NS, Integrator

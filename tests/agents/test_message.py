@@ -6,6 +6,7 @@ import io
 from array import array
 
 import pyarrow as pa
+
 from wattlake_agents.message import Run, messages
 from wattlake_agents.sensors.sensor import Device
 from wattlake_contracts.kinds import READINGS

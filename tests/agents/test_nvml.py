@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+
 from wattlake_agents.sensors.nvml import NvmlSensor
 from wattlake_agents.sensors.sensor import NoSensor, SensorError
 

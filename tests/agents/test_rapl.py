@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from wattlake_agents.sensors.rapl import RaplSensor
 from wattlake_agents.sensors.sensor import NoSensor, SensorError
 

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+
 from wattlake_agents.message import Run
 from wattlake_agents.reader import Event, Owners, Reader
 from wattlake_agents.sensors.nvml import NvmlSensor

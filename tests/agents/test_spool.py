@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from wattlake_agents.spool import Spool
 from wattlake_contracts.filelog.partition import LogError
 from wattlake_contracts.filelog.reader import bounds

@@ -6,6 +6,7 @@ import secrets
 from pathlib import Path
 
 import msgspec
+
 from wattlake_contracts.errors import WattlakeError
 from wattlake_contracts.filelog.partition import LogError
 from wattlake_contracts.filelog.writer import open_pooled

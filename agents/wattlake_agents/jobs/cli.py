@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+
+from wattlake_agents.contract_options import contract_options
 from wattlake_contracts.config import Config, load, log_root
 from wattlake_contracts.errors import UsageError, WattlakeError
 from wattlake_contracts.kinds import JOBS, STATUSES
 from wattlake_contracts.options import ConfigOption, LogOption, say
-
-from wattlake_agents.contract_options import contract_options
 
 app = typer.Typer(
     rich_markup_mode=None, no_args_is_help=True, pretty_exceptions_enable=False,

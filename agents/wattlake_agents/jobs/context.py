@@ -7,16 +7,15 @@ import warnings
 from types import TracebackType
 from typing import Any
 
-from wattlake_contracts.config import load, log_root
-from wattlake_contracts.errors import UsageError, WattlakeError
-from wattlake_contracts.kinds import JOBS
-
 from wattlake_agents.contract_options import stored
 from wattlake_agents.jobs import row
 from wattlake_agents.jobs.identity import job_id
 from wattlake_agents.jobs.pseudonym import user_name
 from wattlake_agents.jobs.teller import Teller
 from wattlake_agents.state import node_name
+from wattlake_contracts.config import load, log_root
+from wattlake_contracts.errors import UsageError, WattlakeError
+from wattlake_contracts.kinds import JOBS
 
 _OWN = ("job", "node", "start_ms", "end_ms", "device", "status")
 _INPUTS = {name: column for name, (column, _) in JOBS.inputs.items() if column.name not in _OWN}

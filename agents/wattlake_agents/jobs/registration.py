@@ -9,9 +9,9 @@ from pathlib import Path
 from urllib.parse import quote
 
 import msgspec
-from wattlake_contracts.errors import UsageError, WattlakeError
 
 from wattlake_agents.state import JOBS, replace
+from wattlake_contracts.errors import UsageError, WattlakeError
 
 #: More than that is no registration.
 MOST_BYTES = 65_536

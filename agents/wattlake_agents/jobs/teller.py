@@ -6,13 +6,12 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
-from wattlake_contracts.config import AgentConfig
-from wattlake_contracts.errors import WattlakeError
-
 from wattlake_agents.jobs import row
 from wattlake_agents.jobs.announcer import Announcer
 from wattlake_agents.jobs.registration import Registration, path_of, write
 from wattlake_agents.state import boot_id, state_dir
+from wattlake_contracts.config import AgentConfig
+from wattlake_contracts.errors import WattlakeError
 
 
 class Teller:

@@ -6,11 +6,11 @@ import secrets
 from typing import Annotated, Any
 
 import typer
+
+from wattlake_agents.contract_options import contract_options
 from wattlake_contracts.config import load, log_root
 from wattlake_contracts.kinds import SERVING, TRANSFERS
 from wattlake_contracts.options import ConfigOption, LogOption
-
-from wattlake_agents.contract_options import contract_options
 
 app = typer.Typer(
     rich_markup_mode=None, no_args_is_help=True, pretty_exceptions_enable=False,

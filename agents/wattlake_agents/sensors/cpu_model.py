@@ -6,11 +6,10 @@ import os
 import time
 from pathlib import Path
 
-from wattlake_contracts.config import AgentConfig
-
 from wattlake_agents.sensors.cpu_factors import Curve, power_curve
 from wattlake_agents.sensors.rapl import RaplSensor
 from wattlake_agents.sensors.sensor import Device, NoSensor, Reading, Reads, SensorError
+from wattlake_contracts.config import AgentConfig
 
 #: user nice system idle iowait irq softirq steal; what follows is contained in the first two
 _FIELDS = 8

@@ -7,10 +7,9 @@ import time
 from dataclasses import dataclass
 from typing import Any
 
-from wattlake_contracts.config import AgentConfig
-
 from wattlake_agents.sensors.integrator import Integrator
 from wattlake_agents.sensors.sensor import Device, NoSensor, Reading, Reads, SensorError
+from wattlake_contracts.config import AgentConfig
 
 _LIBRARY = "libnvidia-ml.so.1"
 DRIVER_STEP = "check `nvidia-smi`; reload the driver or restart the machine if it fails too"

@@ -7,9 +7,8 @@ import re
 import time
 from pathlib import Path
 
-from wattlake_contracts.config import AgentConfig
-
 from wattlake_agents.sensors.sensor import Device, NoSensor, Reading, Reads, SensorError
+from wattlake_contracts.config import AgentConfig
 
 #: Where several drivers show the same domain, the first of these is taken.
 _DRIVERS = ("intel-rapl", "intel-rapl-tpmi", "intel-rapl-mmio")

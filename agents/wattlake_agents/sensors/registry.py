@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from importlib import import_module
 
+from wattlake_agents.sensors.sensor import Sensor
 from wattlake_contracts.config import AgentConfig
 from wattlake_contracts.errors import UsageError
-
-from wattlake_agents.sensors.sensor import Sensor
 
 #: name -> module with `open_sensor(config) -> Sensor`
 SENSORS = {

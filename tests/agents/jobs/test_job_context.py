@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 import wattlake_agents
 from wattlake_agents.jobs.identity import job_id
 from wattlake_contracts.errors import UsageError

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from wattlake_agents.jobs.row import LEASE_MS, status_of
 
 Run = Callable[..., subprocess.CompletedProcess[str]]

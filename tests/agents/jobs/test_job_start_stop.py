@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from wattlake_agents.jobs.renewal import renewals
 
 Call = Callable[..., subprocess.CompletedProcess[str]]

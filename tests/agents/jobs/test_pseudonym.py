@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from wattlake_agents.jobs.pseudonym import pseudonym, user_name
 from wattlake_contracts.config import AgentConfig
 from wattlake_contracts.errors import WattlakeError
