@@ -85,8 +85,11 @@ def open_source(path: Path) -> Source:
 
 def check_unchanged(source: Source) -> None:
     """WattlakeError if the file was written to since it was looked through."""
-    now = source.path.stat()
-    if (now.st_size, now.st_mtime_ns) != source.stat:
+    try:
+        found = source.path.stat()
+    except OSError:
+        found = None  # moved away or deleted: what was read may be a part of it
+    if found is None or (found.st_size, found.st_mtime_ns) != source.stat:
         raise WattlakeError("was changed while it was read", subject=str(source.path), next_step="import it again once it is complete")
 
 

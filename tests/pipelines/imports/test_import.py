@@ -14,8 +14,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from wattlake_contracts.errors import WattlakeError
 from wattlake_contracts.filelog.writer import LogWriter
 from wattlake_contracts.kinds import IMPORT_KINDS, KINDS
+from wattlake_pipelines.imports.run import import_file, open_file
 
 Csv = Callable[..., Path]
 T, T_MS = "2024-05-01T13:00:00Z", 1_714_568_400_000
@@ -401,3 +403,11 @@ def test_a_log_that_is_a_file_is_told(run_import, csv_file: Csv, log: Path) -> N
     ran = run_import("sites", csv_file(header, line))
     assert ran.code == 1
     assert "cannot write the log" in ran.err
+
+
+def test_a_file_that_grows_while_it_is_read_is_not_taken(csv_file: Csv) -> None:
+    opened = open_file(csv_file("site,zone,pue", "s,ES,1.1"), KINDS["sites"])
+    with opened.source.path.open("a") as file:
+        file.write("t,ES,1.1\n")
+    with pytest.raises(WattlakeError, match="was changed while it was read"):
+        import_file(opened, None)
