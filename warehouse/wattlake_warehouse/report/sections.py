@@ -1,0 +1,203 @@
+"""What stands in each section of the report: figures turned into tables, tiles and sentences."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from wattlake_warehouse.report.figures import TOP_JOBS, Figures, Row
+from wattlake_warehouse.report.quantities import DATA, ENERGY, MASS, VOLUME, digits, share
+from wattlake_warehouse.report.tables import Column, Table, amounts, counts, instants, numbers, shares, table, words
+
+CO2E = "CO₂e"
+_LINES = {
+    "job_active": "Held by jobs", "job_idle": "Idle floor of devices that jobs held",
+    "pool_idle": "Idle floor of devices that no job held", "unattributed": "Held by no job (unattributed)",
+}
+_ROWS = 25
+
+
+@dataclass(frozen=True)
+class Tile:
+    """One headline figure."""
+
+    label: str
+    value: str
+    note: str
+
+
+def tiles(row: Row) -> list[Tile]:
+    """The headline of one kind of data, simulated or not."""
+    unknown = _unknown("without a grid figure", row["no_location_kwh"])
+    return [
+        Tile("IT energy", ENERGY.shown(row["energy_kwh"]), f"{_counted(row['nodes'], 'node')}, {_counted(row['devices'], 'device')}"),
+        Tile("Facility overhead", ENERGY.shown(row["overhead_kwh"]),
+             _unknown("without a PUE", row["no_overhead_kwh"]) or "IT energy × (PUE − 1)"),
+        Tile("Location-based, Scope 2", _mass(row["location_kg"]),
+             "; ".join(filter(None, (f"of it {_mass(row['overhead_location_kg'])} for the overhead", unknown)))),
+        Tile("Upstream, Scope 3.3", _mass(row["upstream_kg"]),
+             _unknown("without a figure", row["no_upstream_kwh"]) or "fuel chain, plant and losses"),
+        Tile("Embodied, accrued", _mass(row["embodied_kg"]),
+             f"{row['no_embodied_days']:,} item-days without a factor" if row["no_embodied_days"] else "hardware, over its life"),
+        Tile("Coverage", share(row["coverage"]), "of device time read without a long gap"),
+        Tile("Measured", share(row["measured_share"]), "of the energy, counted by the hardware"),
+    ]
+
+
+def findings(figures: Figures) -> list[str]:
+    """What a reader should take away, in a few sentences made from the figures."""
+    said = []
+    for row in figures.headline:
+        kind = "simulated energy" if row["simulated"] else "energy"
+        if row["job_kwh"] is not None and row["energy_kwh"]:
+            said.append(f"Jobs held {share(row['job_kwh'] / row['energy_kwh'])} of the {kind}; the rest was drawn while no job held the device.")
+        lost = [job for job in figures.jobs if job["simulated"] == row["simulated"] and job["status"] in {"failed", "cancelled"}]
+        if lost and row["job_kwh"]:
+            used = sum(job["energy_kwh"] for job in lost)
+            said.append(f"{_counted(len(lost), 'job')} failed or {'was' if len(lost) == 1 else 'were'} cancelled and took {ENERGY.shown(used)}, "
+                        f"{share(used / row['job_kwh'])} of what jobs used.")
+        if row["estimated_factor_share"]:
+            said.append(f"{share(row['estimated_factor_share'])} of the {kind} is converted with estimated or default factors.")
+        if row["no_location_kwh"]:
+            said.append(f"{ENERGY.shown(row['no_location_kwh'])} of the {kind} has no grid figure: its emissions are unknown, not zero, and left out of the sums.")
+    return said
+
+
+def life_cycle(figures: Figures) -> Table:
+    """Per model and phase; what no job held comes last."""
+    rows = sorted(figures.life_cycle, key=lambda r: (r["simulated"], r["model"].startswith("(")))
+    rows = [{**r, "overhead_and_it_kg": _plus(r["location_kg"], r["overhead_location_kg"])} for r in rows]
+    return table("Life cycle of each model, by phase", rows, (
+        words("Model", rows, "model"), words("Phase", rows, "phase"), amounts("IT energy", rows, "energy_kwh", ENERGY),
+        amounts("Location-based", rows, "overhead_and_it_kg", MASS, CO2E, "no_location_kwh"),
+        amounts("Upstream", rows, "upstream_kg", MASS, CO2E, "no_upstream_kwh"),
+        amounts("Embodied", rows, "embodied_kg", MASS, CO2E, "no_embodied_days"), shares("Measured", rows, "measured_share")))
+
+
+def series(rows: list[Row], step: str) -> Table:
+    """The time series as a table."""
+    return table(f"Energy and grid intensity per {step}", rows, (
+        instants("Start (UTC)", rows, "start_utc"), amounts("Held by jobs", rows, "job_kwh", ENERGY), amounts("Held by no job", rows, "no_job_kwh", ENERGY),
+        numbers(f"Grid, direct (g {CO2E}/kWh)", rows, "direct_g_per_kwh")))
+
+
+def sites(figures: Figures) -> Table:
+    """Per site and zone."""
+    rows = figures.sites
+    return table("Energy, emissions and water of each site", rows, (
+        words("Site", rows, "site"), words("Zone", rows, "zone"), amounts("IT energy", rows, "energy_kwh", ENERGY),
+        amounts("Overhead", rows, "overhead_kwh", ENERGY), numbers(f"Grid, direct (g {CO2E}/kWh)", rows, "direct_g_per_kwh"),
+        amounts("Location-based", rows, "location_kg", MASS, CO2E, "no_location_kwh"), amounts("Upstream", rows, "upstream_kg", MASS, CO2E),
+        amounts("Water, site", rows, "water_site_l", VOLUME), amounts("Water, generation", rows, "water_grid_l", VOLUME)))
+
+
+def jobs(figures: Figures) -> tuple[Table, list[str]]:
+    """The jobs that used most, with the status of each."""
+    rows = figures.jobs[:TOP_JOBS]
+    return table("Jobs by energy", rows, (
+        words("Job", rows, "job"), words("Status", rows, "status"), words("Model", rows, "model"), words("Phase", rows, "phase"),
+        words("Team", rows, "team"), instants("Start (UTC)", rows, "start_utc"), numbers("Hours", rows, "duration_h"),
+        amounts("IT energy", rows, "energy_kwh", ENERGY), amounts("Location-based", rows, "location_kg", MASS, CO2E, "no_location_kwh"),
+        amounts("Embodied", rows, "embodied_kg", MASS, CO2E)), len(figures.jobs)), [row["status"] for row in rows]
+
+
+def reconciliation(figures: Figures, simulated: bool) -> Table:
+    """The lines in exact millijoules, their sum, and the counters' own difference below it."""
+    lines = [row for row in figures.lines if row["simulated"] == simulated]
+    shown: list[Row] = [{"what": _LINES[row["line"]], "energy_mj": row["energy_mj"]} for row in lines]
+    shown.append({"what": "Sum of the lines", "energy_mj": sum(row["energy_mj"] for row in lines)})
+    for row in figures.counters:
+        if row["simulated"] != simulated or row["counter_mj"] is None:
+            continue
+        whole = "" if figures.window_ms is None else ", whole lake"
+        if figures.window_ms is not None:
+            shown.append({"what": "Sum of the lines, whole lake", "energy_mj": row["facts_mj"]})
+        shown.append({"what": f"Last less first reading of {_counted(row['counters'], 'counter')}{whole}", "energy_mj": row["counter_mj"]})
+        if row["not_compared_mj"]:
+            shown.append({"what": f"Integrated from power, or not compared{whole}", "energy_mj": row["not_compared_mj"]})
+        shown.append({"what": "Difference", "energy_mj": row["facts_mj"] - row["counter_mj"] - row["not_compared_mj"]})
+    for row in shown:
+        row["simulated"], row["energy_kwh"] = simulated, row["energy_mj"] / 3.6e9
+    return table("Where the energy went, beside the counters", shown, (
+        words("", shown, "what"), amounts("Energy", shown, "energy_kwh", ENERGY), counts("Exact (mJ)", shown, "energy_mj")))
+
+
+def inference(figures: Figures) -> Table:
+    """Per model served: what a request and 1000 tokens take."""
+    rows = figures.inference
+    grams = [{**r, "wh_request": _per(r["energy_wh_per_request"]), "wh_tokens": _per(r["energy_wh_per_1000_tokens"])} for r in rows]
+    for row in grams:
+        for scope in ("location", "upstream", "embodied"):
+            row[f"{scope}_request"] = _per(row[f"{scope}_g_per_request"])
+        row["location_tokens"] = _per(row["location_g_per_1000_tokens"])
+    return table("Inference per request and per 1000 tokens", grams, (
+        words("Model", grams, "model"), counts("Requests", grams, "requests"), amounts("IT energy per request", grams, "wh_request", ENERGY),
+        amounts("Location-based per request", grams, "location_request", MASS, CO2E, "no_location_kwh"),
+        amounts("Upstream per request", grams, "upstream_request", MASS, CO2E), amounts("Embodied per request", grams, "embodied_request", MASS, CO2E),
+        amounts("IT energy per 1000 tokens", grams, "wh_tokens", ENERGY), amounts("Location-based per 1000 tokens", grams, "location_tokens", MASS, CO2E)))
+
+
+def data_movement(figures: Figures) -> Table:
+    """Per medium and pair of sites."""
+    rows = figures.data_movement
+    ranges = [{**r, "range": f"{ENERGY.shown(r['low_kwh'])} to {ENERGY.shown(r['high_kwh'])}" if r["low_kwh"] is not None else None} for r in rows]
+    return table("Data moved between sites", ranges, (
+        words("Medium", ranges, "medium"), words("From", ranges, "from_site"), words("To", ranges, "to_site"), amounts("Moved", ranges, "moved_gb", DATA),
+        amounts("Network energy", ranges, "energy_kwh", ENERGY, "", "no_energy_gb"), words("Range", ranges, "range"),
+        amounts("Location-based", ranges, "location_kg", MASS, CO2E, "no_location_gb"), amounts("Embodied", ranges, "embodied_kg", MASS, CO2E),
+        words("Factor", ranges, "factor", "none known")))
+
+
+def embodied(figures: Figures) -> Table:
+    """Per model of hardware."""
+    rows = figures.embodied
+    return table("Embodied emissions accrued, by model of hardware", rows, (
+        words("Hardware", rows, "sku", "(not in the inventory)"), counts("Items", rows, "items"),
+        amounts("Accrued", rows, "embodied_kg", MASS, CO2E, "unknown_days"), amounts("Reserved by jobs", rows, "job_kg", MASS, CO2E),
+        words("Factor", rows, "factor"), words("Basis", rows, "basis")))
+
+
+def quality(figures: Figures) -> Table:
+    """Rejects, unknown factors, classes and flags."""
+    rows = [{**r, "emissions": {True: "known", False: "unknown", None: "–"}[r["emissions_known"]]} for r in figures.quality]
+    energy = amounts("Energy", rows, "energy_kwh", ENERGY)
+    portion = shares("Share", rows, "energy_share")
+    return table("Data quality", rows[:_ROWS], (
+        words("Topic", rows[:_ROWS], "topic"), words("Subject", rows[:_ROWS], "subject"), counts("Rows", rows[:_ROWS], "rows"),
+        _dashed(energy), _dashed(portion), words("Emissions", rows[:_ROWS], "emissions")), len(rows))
+
+
+def factors(figures: Figures) -> Table:
+    """External figures with their sources."""
+    rows = [{**r, "standing": "estimate or default" if r["estimated"] else "given",
+             "value": f"{digits(r['low'])} {r['unit']}" if r["low"] == r["high"] else f"{digits(r['low'])} to {digits(r['high'])} {r['unit']}"}
+            for r in figures.factors]
+    return table("Factors in use", rows, (
+        words("Kind", rows, "kind"), words("For", rows, "subject"), words("Value", rows, "value"), words("Standing", rows, "standing"),
+        counts("Versions", rows, "versions"), instants("Valid from", rows, "valid_from_utc", "%Y-%m-%d"), words("Source", rows, "source")))
+
+
+def _dashed(column: Column) -> Column:
+    """Where a figure makes no sense a dash, not 'unknown'."""
+    return Column(column.label, ["–" if cell == "unknown" else cell for cell in column.cells[:_ROWS]], column.numeric)
+
+
+def _mass(value: float | None) -> str:
+    return f"{MASS.shown(value)} {CO2E}" if value is not None else MASS.shown(value)
+
+
+def _counted(number: int | None, noun: str) -> str:
+    return f"{number or 0:,} {noun}{'' if number == 1 else 's'}"
+
+
+def _unknown(what: str, energy_kwh: float | None) -> str:
+    return f"{ENERGY.shown(energy_kwh)} {what}" if energy_kwh else ""
+
+
+def _plus(*values: float | None) -> float | None:
+    known = [v for v in values if v is not None]
+    return sum(known) if known else None
+
+
+def _per(value: float | None) -> float | None:
+    """Wh to kWh, or g to kg."""
+    return None if value is None else value / 1000
