@@ -5,12 +5,16 @@ from __future__ import annotations
 import fcntl
 import os
 import time
+from contextlib import suppress
 from pathlib import Path
 
 from wattlake_contracts.filelog.format import HEADER_BYTES, MAX_RECORD_BYTES, encode_mark, encode_meta, encode_record
 from wattlake_contracts.filelog.partition import LOCK, MARK, LogError, check_name, read_mark, segment_name, segments
 from wattlake_contracts.filelog.reader import scan
 from wattlake_contracts.record import Meta, Stored
+
+#: In place of a descriptor: given up for good, or to be opened again.
+_CLOSED, _SHUT = -1, -2
 
 
 class RecordTooLarge(LogError):  # noqa: N818 - says what is the case, as its callers read it
@@ -108,6 +112,8 @@ class LogWriter:
         if not pending:
             return self.next_offset
         blob = b"".join(pending)
+        if self._file == _SHUT:
+            self._open(self._base, self.folder / segment_name(self._base), self._size)
         try:
             _write_all(self._file, blob, self._size)
             _sync_data(self._file)
@@ -127,7 +133,9 @@ class LogWriter:
         # After a failed fsync the kernel may drop dirty pages and report success next time, so the
         # descriptor is not trusted again: cut back to what was durable and open anew.
         os.close(self._file)
-        self._open(self._base, self.folder / segment_name(self._base), self._size)
+        self._file = _SHUT
+        with suppress(OSError):  # the next sync tries again, and says so if it still cannot
+            self._open(self._base, self.folder / segment_name(self._base), self._size)
 
     def _flush_and_mark(self, *, synced: bool = False) -> None:
         if not synced:
@@ -159,14 +167,15 @@ class LogWriter:
 
     def close(self) -> None:
         """Sync and give the partition up."""
-        if self._file < 0:
+        if self._file == _CLOSED:
             return
         try:
             self.sync()
         finally:
             for descriptor in (self._file, self._mark, self._lock):
-                os.close(descriptor)
-            self._file = -1
+                if descriptor >= 0:
+                    os.close(descriptor)
+            self._file = _CLOSED
 
     def __enter__(self) -> LogWriter:
         return self
