@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 import msgspec
@@ -26,11 +27,13 @@ class Blocks:
     """Writes the rows of one file and kind to the log, numbering its records from 0.
 
     A block too large for a record is halved until it fits; as that depends on nothing but the rows,
-    the numbers are the same every time.
+    the numbers are the same every time. All bear one append time: what a file does not date itself
+    was known at one moment, so that no block of it overrules another.
     """
 
     def __init__(self, writer: LogWriter | None, kind: Kind, boot: str) -> None:
         self.writer, self.kind, self.seq, self._unsynced = writer, kind, 0, 0
+        self._appended_ms = time.time_ns() // 1_000_000
         self.meta = Meta(kind.name, NODE, boot, content_type=ARROW if kind.carrier == "arrow" else JSON)
 
     def write(self, table: pa.Table) -> None:
@@ -45,7 +48,7 @@ class Blocks:
             self.seq += 1
             return
         try:
-            self.writer.append(self.meta, self.seq, payload)
+            self.writer.append(self.meta, self.seq, payload, self._appended_ms)
         except RecordTooLarge:
             if rows.num_rows == 1:
                 raise
