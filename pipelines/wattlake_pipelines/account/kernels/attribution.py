@@ -12,7 +12,7 @@ from wattlake_pipelines.account.kernels.cells import Cells, Hours
 from wattlake_pipelines.account.kernels.fleet import Fleet, numbers
 from wattlake_pipelines.account.kernels.intervals import CLASSES, OVERSUBSCRIBED
 from wattlake_pipelines.account.kernels.leaves import Presence
-from wattlake_pipelines.account.kernels.ranges import Ints, expand, group_starts
+from wattlake_pipelines.account.kernels.ranges import Ints, expand, group_starts, sort_order
 from wattlake_pipelines.account.kernels.rounding import largest_remainder
 from wattlake_pipelines.account.kernels.runs import code_strings
 
@@ -69,7 +69,7 @@ def attribute(given: Presence, hours: Hours, cells: Cells, records: Records) -> 
     row = np.concatenate([row, leaf])
     job = np.concatenate([job, np.full(len(leaf), nobody)])
     weight = np.concatenate([weight, np.maximum(WHOLE_PPM - total[leaf], 0)])
-    order = np.argsort(row * (nobody + 1) + job)
+    order = sort_order(row * (nobody + 1) + job, len(given.cell) * (nobody + 1))
     row, job, weight = row[order], job[order], weight[order]
     energy = np.zeros((CLASSES, len(row)), np.int64)
     for grade in range(CLASSES):
@@ -92,14 +92,14 @@ def _weights(given: Presence, leaf: Ints, hours: Hours, cells: Cells, records: R
     one = np.flatnonzero(at >= 0)
     one_row = given.rows(hours, cells, at[one], cell[one])
     one, one_row = one[given.touched[one_row]], one_row[given.touched[one_row]]
-    by_cell = leaf[np.argsort(given.cell[leaf], kind="stable")]
+    by_cell = leaf[sort_order(given.cell[leaf], len(cells.start_ms))]
     first = np.searchsorted(given.cell[by_cell], np.arange(len(cells.start_ms) + 1))
     whole = np.flatnonzero(at < 0)
     owner, index = expand(first[cell[whole]], np.diff(first)[cell[whole]])
     row = np.concatenate([one_row, by_cell[index]])
     record = record[np.concatenate([one, whole[owner]])]
     key = row * (len(records.words) + 1) + records.job[record]
-    order = np.argsort(key)
+    order = sort_order(key, len(given.cell) * (len(records.words) + 1))
     key = key[order]
     starts = group_starts(key)
     if not len(starts):

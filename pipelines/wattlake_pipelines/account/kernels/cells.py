@@ -8,7 +8,7 @@ import numpy as np
 
 from wattlake_pipelines.account.kernels.fleet import Fleet, Inventory
 from wattlake_pipelines.account.kernels.intervals import Stretches
-from wattlake_pipelines.account.kernels.ranges import Ints, dense, expand, find
+from wattlake_pipelines.account.kernels.ranges import Ints, dense, distinct, expand, find
 
 HOUR_MS = 3_600_000
 #: Bits that hold an offset within an hour; a place in time is (node-hour << OFFSET_BITS) | offset.
@@ -34,7 +34,7 @@ class Hours:
     @classmethod
     def of(cls, hours_ms: Ints, stretches: Stretches, fleet: Fleet) -> Hours:
         """Of stretches by (device, start)."""
-        wanted = np.unique(hours_ms)
+        wanted = distinct(hours_ms)
         first, count = _touched(wanted, stretches.start_ms, stretches.end_ms)
         stretch, hour = expand(first, count)
         device = stretches.device[stretch]
@@ -112,8 +112,8 @@ class Cells:
 def cut(hours: Hours, period_cuts: Ints, cell_cuts: Ints) -> Cells:
     """The cells of node-hours: cut by places in time, of which the first also cut periods."""
     whole = np.arange(len(hours.key)) << OFFSET_BITS
-    periods = np.unique(np.concatenate([whole, period_cuts]))
-    places = np.unique(np.concatenate([periods, cell_cuts]))
+    periods = distinct(whole, period_cuts)
+    places = distinct(periods, cell_cuts)
     start, end, hour = _instants(hours, places)
     period_start, period_end, period_hour = _instants(hours, periods)
     return Cells(start, end, hour, places, np.searchsorted(places, np.append(whole, len(whole) << OFFSET_BITS)),

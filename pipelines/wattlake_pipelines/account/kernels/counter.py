@@ -10,7 +10,7 @@ from wattlake_pipelines.account.kernels.ranges import Ints, expand, last_at_or_b
 from wattlake_pipelines.account.kernels.rounding import rounded_share
 from wattlake_pipelines.account.kernels.series import Series
 
-_BLOCK = 1 << 18
+_BLOCK = 1 << 16
 
 
 def cumulative(series: Series) -> Ints:
@@ -34,14 +34,18 @@ def cumulative(series: Series) -> Ints:
 def _trapezoids(power_mw: Ints, ts_ms: Ints) -> Ints:
     """Energy from the reading before to each, mJ: floor(((a + b) x ms + 1000) / 2000), the trapezoid rounded half up; 0 for the first.
 
-    The sum is divided first, for its product with a gap of years does not fit.
+    Where the product might not fit, as with a gap of years, the sum is divided first.
     """
     energy = np.zeros(len(ts_ms), np.int64)
     for low in range(1, len(ts_ms), _BLOCK):
         high = min(low + _BLOCK, len(ts_ms))
         length = ts_ms[low:high] - ts_ms[low - 1:high - 1]
-        whole, rest = np.divmod(power_mw[low:high] + power_mw[low - 1:high - 1], 2000)
-        energy[low:high] = whole * length + (rest * length + 1000) // 2000
+        total = power_mw[low:high] + power_mw[low - 1:high - 1]
+        if (int(total.max()) + 1) * (int(np.abs(length).max()) + 1) < 1 << 62:
+            energy[low:high] = (total * length + 1000) // 2000
+        else:
+            whole = total // 2000
+            energy[low:high] = whole * length + ((total - whole * 2000) * length + 1000) // 2000
     return energy
 
 

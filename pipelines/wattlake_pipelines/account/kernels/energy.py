@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-from wattlake_contracts.tables import FACT_ENERGY
 
+from wattlake_contracts.tables import FACT_ENERGY
 from wattlake_pipelines.account.kernels.attribution import Records, attribute
 from wattlake_pipelines.account.kernels.cells import Hours, coverage_cuts, cut
 from wattlake_pipelines.account.kernels.counter import cumulative

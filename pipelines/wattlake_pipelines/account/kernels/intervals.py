@@ -9,7 +9,7 @@ import pyarrow as pa
 
 from wattlake_pipelines.account.kernels.counter import implausible
 from wattlake_pipelines.account.kernels.fleet import Inventory
-from wattlake_pipelines.account.kernels.ranges import Bools, Ints, expand, group_starts
+from wattlake_pipelines.account.kernels.ranges import Bools, Ints, among, distinct, expand, group_starts
 from wattlake_pipelines.account.kernels.runs import BLOCK
 from wattlake_pipelines.account.kernels.series import Attributes, Series
 
@@ -57,19 +57,19 @@ def find_stretches(series: Series, total_mj: Ints, attributes: Attributes, metho
     limit = _limits(inventory, run_device, ratio)
     odd, suspect = _scan(ts, total_mj, series.start, first, limit, long_gap_ms)
     dropped = _implausible(ts, total_mj, suspect, run_device[series.run_of(suspect)], inventory, ratio)
-    touched = np.union1d(series.conflict, series.conflict + 1)
+    touched = distinct(series.conflict, series.conflict + 1)
     special = np.concatenate([odd, dropped, touched, series.skipped])
-    ends = np.unique(np.concatenate([series.start, first + 1, special, special + 1]))
+    ends = distinct(series.start, first + 1, special, special + 1)
     ends = ends[ends < len(ts)]
-    ends = ends[~np.isin(ends, first, assume_unique=True)]
+    ends = ends[~among(first, ends)]
     run = series.run_of(ends)
     length = ts[ends] - ts[ends - 1]
     counter = series.power[series.series[run]] == 0
-    gone = np.isin(ends, dropped) | (counter & (total_mj[ends] < total_mj[ends - 1]))
+    gone = among(dropped, ends) | (counter & (total_mj[ends] < total_mj[ends - 1]))
     grade = _grades(methods)[attributes.method[series.attribute[run]]]
     grade = np.where(~counter & (grade == MEASURED), INTEGRATED, grade)
     grade = np.where(length > long_gap_ms, IMPUTED, grade)
-    flags = CONFLICT * np.isin(ends, touched) + OUTLIER * np.isin(ends, series.skipped)
+    flags = CONFLICT * among(touched, ends) + OUTLIER * among(series.skipped, ends)
     begins = group_starts(series.series[run], series.attribute[run], grade, flags, gone)
     at, run = ends[begins], run[begins]
     series_end = np.append(first[1:], len(ts))[np.searchsorted(first, at, "right") - 1]
@@ -120,7 +120,7 @@ def _scan(ts: Ints, total: Ints, start: Ints, first: Ints, limit: np.ndarray[tup
             counts = np.diff(np.append(begins, high - low))[over]
             suspect.append(expand(begins[over] + (low + 1), counts)[1])
     found = np.concatenate(suspect)
-    return np.concatenate(odd), found[~np.isin(found, first)]
+    return np.concatenate(odd), found[~among(first, found)]
 
 
 def _implausible(ts: Ints, total: Ints, ends: Ints, device: Ints, inventory: Inventory, ratio: float) -> Ints:

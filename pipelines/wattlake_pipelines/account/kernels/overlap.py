@@ -5,13 +5,12 @@ from __future__ import annotations
 import numpy as np
 
 from wattlake_pipelines.account.kernels.intervals import CLASSES, OVERLAP, Stretches
-from wattlake_pipelines.account.kernels.ranges import Bools, Ints, expand, group_starts
+from wattlake_pipelines.account.kernels.ranges import Ints, dense, expand, group_starts, last_at_or_before
 
 
 def without_overlap(stretches: Stretches, series_power: Ints, ts_ms: Ints) -> Stretches:
     """Stretches that are disjoint per device, by (device, start).
 
-    Only stretches that meet another one of their device are taken apart into intervals.
     series_power: 1 for powers, per series; series numbers are in order of epoch.
     """
     ordered = stretches.take(np.lexsort((stretches.end_ms, stretches.start_ms, stretches.device)))
@@ -20,7 +19,7 @@ def without_overlap(stretches: Stretches, series_power: Ints, ts_ms: Ints) -> St
     if not len(ordered) or size.max() == 1:
         return ordered
     mixed = size > 1
-    pieces = _pieces(_intervals(ordered.take(mixed), ts_ms), series_power)
+    pieces = _pieces(ordered.take(mixed), series_power, ts_ms)
     together = _joined(ordered.take(~mixed), pieces)
     return together.take(np.lexsort((together.start_ms, together.device)))
 
@@ -31,7 +30,7 @@ def _clusters(ordered: Stretches) -> Ints:
         return np.zeros(0, np.int64)
     low = int(ordered.start_ms.min())
     span = int(ordered.end_ms.max()) - low + 1
-    _, device = np.unique(ordered.device, return_inverse=True)
+    _, device = dense(ordered.device, int(ordered.device.max()) + 1)
     # the device in the high bits keeps the running maximum of the ends from one device out of the next
     reach = np.maximum.accumulate(device * span + (ordered.end_ms - low))
     new = np.ones(len(device), bool)
@@ -39,64 +38,60 @@ def _clusters(ordered: Stretches) -> Ints:
     return np.cumsum(new) - 1
 
 
-def _intervals(stretches: Stretches, ts_ms: Ints) -> Stretches:
-    """The single intervals of stretches."""
-    owner, low = expand(stretches.low, stretches.high - stretches.low)
-    held = stretches.take(owner)
-    return Stretches(held.device, held.series, ts_ms[low], ts_ms[low + 1], low, low + 1, held.grade, held.attribute, held.flags)
+def _pieces(held: Stretches, series_power: Ints, ts_ms: Ints) -> Stretches:
+    """What is left to each stretch: time is cut at all their edges, and each slot goes to the first by rank.
 
-
-def _pieces(intervals: Stretches, series_power: Ints) -> Stretches:
-    """What is left to each interval: time is cut at all their edges, and each slot goes to the first by rank."""
-    edge_ms, begin, end = _slots(intervals)
-    rank = (series_power[intervals.series] * CLASSES + intervals.grade) * (int(intervals.series.max()) + 1) + intervals.series
+    All intervals of a stretch rank alike, so that they need not be taken apart; only where a shared
+    time ends within an interval, the flag goes on to that interval's end.
+    """
+    zone, zone_start, zone_end = _flagged(held, ts_ms)
+    edge_ms, begin, end = _slots(held, (held.device[zone], zone_start), (held.device[zone], zone_end))
+    zone_begin, zone_stop, begin, end = begin[:len(zone)], end[:len(zone)], begin[len(zone):], end[len(zone):]
     owner, slot = expand(begin, end - begin)
+    rank = (series_power[held.series] * CLASSES + held.grade) * (int(held.series.max()) + 1) + held.series
     best = np.full(len(edge_ms), np.iinfo(np.int64).max)
     np.minimum.at(best, slot, rank[owner])
-    shared = np.concatenate([[0], np.cumsum(np.bincount(slot, minlength=len(edge_ms)) > 1)])
-    meets = shared[end] > shared[begin]
+    first = np.cumsum(end - begin) - (end - begin)
+    step = np.zeros(len(slot) + 1, np.int64)
+    np.add.at(step, first[zone] + zone_begin - begin[zone], 1)
+    np.add.at(step, first[zone] + zone_stop - begin[zone], -1)
+    flagged = np.cumsum(step)[:-1] > 0
     won = best[slot] == rank[owner]
-    owner, slot = owner[won], slot[won]
-    after = np.ones(len(owner), bool)
-    after[1:] = (owner[1:] != owner[:-1]) | (slot[1:] != slot[:-1] + 1)
-    starts = np.flatnonzero(after)
+    owner, slot, flagged = owner[won], slot[won], flagged[won]
+    # a stretch keeps runs of slots that follow on each other
+    starts = group_starts(owner, slot - np.arange(len(slot)), flagged)
     last = np.append(starts[1:], len(owner)) - 1
-    of = owner[starts]
-    left = intervals.take(of)
-    flags = left.flags | np.where(meets[of], OVERLAP, 0)
-    cut = Stretches(left.device, left.series, edge_ms[slot[starts]], edge_ms[slot[last] + 1], left.low, left.high, left.grade,
-                    left.attribute, flags)
-    return _merged(cut.take(np.lexsort((cut.start_ms, cut.device))))
+    left = held.take(owner[starts])
+    return Stretches(left.device, left.series, edge_ms[slot[starts]], edge_ms[slot[last] + 1], left.low, left.high, left.grade,
+                     left.attribute, left.flags | np.where(flagged[starts], OVERLAP, 0))
 
 
-def _slots(intervals: Stretches) -> tuple[Ints, Ints, Ints]:
-    """The instants of all edges in order of (device, ms), and the edges at which each interval begins and ends."""
-    device = np.concatenate([intervals.device, intervals.device])
-    ms = np.concatenate([intervals.start_ms, intervals.end_ms])
+def _flagged(held: Stretches, ts_ms: Ints) -> tuple[Ints, Ints, Ints]:
+    """(stretch, start, end) of its runs of intervals that meet another stretch; runs of one stretch may meet."""
+    none = np.zeros(0, np.int64)
+    edge_ms, begin, end = _slots(held, (none, none), (none, none))
+    owner, slot = expand(begin, end - begin)
+    shared = np.bincount(slot, minlength=len(edge_ms))[slot] > 1
+    owner, slot = owner[shared], slot[shared]
+    starts = group_starts(owner, slot - np.arange(len(slot)))
+    last = np.append(starts[1:], len(owner)) - 1
+    owner = owner[starts]
+    low, high = held.low[owner], held.high[owner] - 1
+    before = last_at_or_before(ts_ms, edge_ms[slot[starts]], low, high)
+    after = last_at_or_before(ts_ms, edge_ms[slot[last] + 1] - 1, low, high) + 1
+    return owner, ts_ms[before], ts_ms[after]
+
+
+def _slots(held: Stretches, starts: tuple[Ints, Ints], ends: tuple[Ints, Ints]) -> tuple[Ints, Ints, Ints]:
+    """The instants of all edges by (device, ms), and those at which each given span and then each stretch begins and ends."""
+    device = np.concatenate([starts[0], held.device, ends[0], held.device])
+    ms = np.concatenate([starts[1], held.start_ms, ends[1], held.end_ms])
     order = np.lexsort((ms, device))
-    starts = np.zeros(len(order), bool)
-    starts[group_starts(device[order], ms[order])] = True
+    at = group_starts(device[order], ms[order])
     place = np.empty(len(order), np.int64)
-    place[order] = np.cumsum(starts) - 1
-    return ms[order][starts], place[:len(intervals)], place[len(intervals):]
-
-
-def _merged(pieces: Stretches) -> Stretches:
-    """Neighbouring pieces of one series that are alike and follow on each other, as stretches again."""
-    follows = np.zeros(len(pieces), bool)
-    follows[1:] = _alike(pieces) & (pieces.end_ms[:-1] == pieces.start_ms[1:]) & (pieces.low[1:] == pieces.high[:-1])
-    starts = np.flatnonzero(~follows)
-    last = np.append(starts[1:], len(pieces)) - 1
-    begun, ended = pieces.take(starts), pieces.take(last)
-    return Stretches(begun.device, begun.series, begun.start_ms, ended.end_ms, begun.low, ended.high, begun.grade,
-                     begun.attribute, begun.flags)
-
-
-def _alike(pieces: Stretches) -> Bools:
-    same = np.ones(max(len(pieces) - 1, 0), bool)
-    for values in (pieces.series, pieces.grade, pieces.attribute, pieces.flags):
-        same &= values[1:] == values[:-1]
-    return same
+    place[order] = np.repeat(np.arange(len(at)), np.diff(np.append(at, len(order))))
+    half = len(order) // 2
+    return ms[order][at], place[:half], place[half:]
 
 
 def _joined(one: Stretches, other: Stretches) -> Stretches:

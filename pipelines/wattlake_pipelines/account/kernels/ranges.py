@@ -47,11 +47,32 @@ def group_starts(*keys: npt.NDArray[np.generic]) -> Ints:
     return np.flatnonzero(new)
 
 
+def distinct(*parts: Ints) -> Ints:
+    """The distinct values of all the parts in order. (numpy's own hashes, at a hundred times the cost for millions.)"""
+    values = np.sort(np.concatenate(parts))
+    return values[group_starts(values)]
+
+
+def sort_order(key: Ints, size: int) -> Ints:
+    """The order that sorts keys in [0, size); equal ones stay in order.
+
+    A key and its row are sorted as one number where they fit in one, which is ten times as fast.
+    """
+    bits = len(key).bit_length()
+    if size >= 1 << (62 - bits):
+        return np.argsort(key, kind="stable")
+    return np.sort((key << bits) | np.arange(len(key))) & ((1 << bits) - 1)
+
+
 def dense(key: Ints, size: int) -> tuple[Ints, Ints]:
     """(the distinct keys in order, the place of each key among them). Keys are in [0, size)."""
     if size > 4 * len(key) + 65_536:
-        values, places = np.unique(key, return_inverse=True)
-        return values, places.astype(np.int64, copy=False)
+        order = sort_order(key, size)
+        ordered = key[order]
+        starts = group_starts(ordered)
+        places = np.empty(len(key), np.int64)
+        places[order] = np.repeat(np.arange(len(starts)), np.diff(np.append(starts, len(key))))
+        return ordered[starts], places
     seen = np.zeros(size, bool)
     seen[key] = True
     return np.flatnonzero(seen), (np.cumsum(seen) - 1)[key]
@@ -63,3 +84,8 @@ def find(ordered: Ints, wanted: Ints) -> Ints:
         return np.full(len(wanted), -1, np.int64)
     place = np.minimum(np.searchsorted(ordered, wanted), len(ordered) - 1)
     return np.where(ordered[place] == wanted, place, -1)
+
+
+def among(ordered: Ints, wanted: Ints) -> Bools:
+    """Which of the wanted keys are among distinct ascending keys."""
+    return find(ordered, wanted) >= 0

@@ -5,14 +5,14 @@ from __future__ import annotations
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from wattlake_contracts.tables import FACT_ENERGY
 
+from wattlake_contracts.tables import FACT_ENERGY
 from wattlake_pipelines.account.kernels.attribution import Lines
 from wattlake_pipelines.account.kernels.cells import Cells, Hours
 from wattlake_pipelines.account.kernels.fleet import Fleet, numbers, segment_at
 from wattlake_pipelines.account.kernels.intervals import FLAGS
 from wattlake_pipelines.account.kernels.leaves import Presence
-from wattlake_pipelines.account.kernels.ranges import Ints, group_starts
+from wattlake_pipelines.account.kernels.ranges import Ints, dense, group_starts, sort_order
 from wattlake_pipelines.account.kernels.runs import Coded, code_strings
 from wattlake_pipelines.account.kernels.series import Attributes
 from wattlake_pipelines.arrow_schema import table_schema
@@ -58,7 +58,7 @@ def _array(column: pa.Array | np.ndarray[tuple[int], np.dtype[np.generic]], kind
 
 def _leaf_names(fleet: Fleet, leaf: Ints) -> tuple[Ints, pa.Array]:
     """(code of each leaf's name, the names in order); a leaf is device x 2, + 1 for its rest."""
-    used, number = np.unique(leaf, return_inverse=True)
+    used, number = dense(leaf, fleet.devices * 2)
     name = fleet.names.take(pa.array(used // 2))
     suffix = pa.array(["", ".rest"]).take(pa.array(used % 2))
     coded: Coded = code_strings([pc.binary_join_element_wise(name, suffix, "")])
@@ -74,7 +74,7 @@ def _order(parts: list[tuple[Ints, int]]) -> tuple[Ints, Ints]:
         key = np.zeros(len(parts[0][0]), np.int64)
         for code, count in parts:
             key = key * max(count, 1) + code
-        order = np.argsort(key)
+        order = sort_order(key, size)
         return order, group_starts(key[order])
     order = np.lexsort([code for code, _ in reversed(parts)])
     return order, group_starts(*(code[order] for code, _ in parts))

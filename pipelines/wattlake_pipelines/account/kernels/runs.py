@@ -9,7 +9,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from wattlake_pipelines.account.kernels.ranges import Bools, Ints
+from wattlake_pipelines.account.kernels.ranges import Bools, Ints, distinct
 
 #: Rows handled at a time: the comparisons of a block stay in the processor's cache.
 BLOCK = 1 << 16
@@ -127,4 +127,4 @@ def _changes(arrays: list[pa.Array]) -> Ints:
                 new |= values[low + 1:high + 1] != values[low:high]
             if new.any():
                 found.append(np.flatnonzero(new) + (low + 1))
-    return np.unique(np.concatenate(found))
+    return distinct(*found)

@@ -5,10 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 import numpy as np
+import pyarrow as pa
 
 from wattlake_pipelines.account.kernels.fleet import Fleet
-from wattlake_pipelines.account.kernels.ranges import Ints, dense, expand, group_starts
+from wattlake_pipelines.account.kernels.ranges import Ints, among, dense, distinct, expand, group_starts, sort_order
 from wattlake_pipelines.account.kernels.runs import BLOCK, Runs
+
+#: Below this many readings a piece, on average, single readings are moved instead.
+_SHORT = 64
 
 
 @dataclass(frozen=True)
@@ -86,57 +90,74 @@ def line_up(runs: Runs, fleet: Fleet, run_device: Ints) -> tuple[Series, Attribu
     device = names // (2 * max(epochs, 1))
     power = names // max(epochs, 1) % 2
     lined = Series(runs.ts_ms, runs.value, runs.start, series, attribute, device, power, none, none)
-    return _without_outliers(_without_duplicates(_in_order(lined), attributes)), attributes
+    again, falls = _steps(lined.ts_ms)
+    ordered = _in_order(lined, falls)
+    if ordered is not lined:
+        again, _ = _steps(ordered.ts_ms)
+    return _without_outliers(_without_duplicates(ordered, attributes, again)), attributes
 
 
-def _in_order(given: Series) -> Series:
-    """Sorted by (series, ts). Rows already sorted are not touched; sorted pieces are moved as blocks."""
-    falls = _where_ts(given.ts_ms, falling=True)
-    pieces = np.union1d(given.start, falls)
-    series = given.series[given.run_of(pieces)]
-    attribute = given.attribute[given.run_of(pieces)]
-    lengths = np.diff(np.append(pieces, len(given.ts_ms)))
+def _in_order(given: Series, falls: Ints) -> Series:
+    """Sorted by (series, ts), of readings whose ts falls at `falls`.
+
+    Rows already sorted are not touched; pieces that are sorted, such as the hours of a counter, are moved whole.
+    """
+    rows = len(given.ts_ms)
+    pieces = distinct(given.start, falls)
+    run = given.run_of(pieces)
+    series, attribute = given.series[run], given.attribute[run]
+    lengths = np.diff(np.append(pieces, rows))
     begins, ends = given.ts_ms[pieces], given.ts_ms[pieces + lengths - 1]
-    order = np.lexsort((begins, series))
-    alike = series[order][1:] == series[order][:-1]
-    if np.all(~alike | (ends[order][:-1] <= begins[order][1:])):
-        if np.all(order[1:] > order[:-1]):
-            return given
-        _, index = expand(pieces[order], lengths[order])
-        starts = np.cumsum(lengths[order]) - lengths[order]
-        return replace(given, ts_ms=given.ts_ms[index], value=given.value[index], start=starts, series=series[order],
-                       attribute=attribute[order])
-    rows_series, rows_attribute = np.repeat(series, lengths), np.repeat(attribute, lengths)
-    earliest, latest = int(given.ts_ms.min()), int(given.ts_ms.max())
-    if (int(series.max()) + 1) * (latest - earliest + 1) < 1 << 62:
-        index = np.argsort(rows_series * (latest - earliest + 1) + (given.ts_ms - earliest))
-    else:
-        index = np.lexsort((given.ts_ms, rows_series))
-    rows_series, rows_attribute = rows_series[index], rows_attribute[index]
-    starts = group_starts(rows_series, rows_attribute)
-    return replace(given, ts_ms=given.ts_ms[index], value=given.value[index], start=starts, series=rows_series[starts],
-                   attribute=rows_attribute[starts])
+    earliest = int(given.ts_ms.min())
+    span = int(given.ts_ms.max()) - earliest + 1
+    size = (int(series.max()) + 1) * span
+    if len(pieces) * _SHORT <= rows or len(pieces) == len(given.start):
+        order = sort_order(series * span + (begins - earliest), size) if size < 1 << 62 else np.lexsort((begins, series))
+        alike = series[order][1:] == series[order][:-1]
+        if np.all(~alike | (ends[order][:-1] <= begins[order][1:])):
+            if np.all(order[1:] > order[:-1]):
+                return given
+            starts = np.cumsum(lengths[order]) - lengths[order]
+            ts, value = (_moved(values, pieces[order], lengths[order]) for values in (given.ts_ms, given.value))
+            return replace(given, ts_ms=ts, value=value, start=starts, series=series[order], attribute=attribute[order])
+    row_series = np.repeat(series, lengths)
+    index = sort_order(row_series * span + (given.ts_ms - earliest), size) if size < 1 << 62 else np.lexsort((given.ts_ms, row_series))
+    row_series, row_attribute = row_series[index], np.repeat(attribute, lengths)[index]
+    starts = group_starts(row_series, row_attribute)
+    return replace(given, ts_ms=given.ts_ms[index], value=given.value[index], start=starts, series=row_series[starts],
+                   attribute=row_attribute[starts])
 
 
-def _where_ts(ts_ms: Ints, *, falling: bool) -> Ints:
-    """The readings whose ts is less than (falling) or the same as the one before, in whatever series."""
-    found = [np.zeros(0, np.int64)]
+def _moved(values: Ints, first: Ints, count: Ints) -> Ints:
+    """The pieces [first, first + count) of values, one after the other."""
+    if len(first) * _SHORT > len(values):
+        return values[expand(first, count)[1]]
+    pieces = pa.LargeListViewArray.from_arrays(pa.array(first), pa.array(count), pa.array(values))
+    return np.asarray(pieces.flatten().to_numpy(zero_copy_only=False))
+
+
+def _steps(ts_ms: Ints) -> tuple[Ints, Ints]:
+    """The readings whose ts is the same as, and those whose ts is less than, that of the one before, in whatever series."""
+    again, falls = [np.zeros(0, np.int64)], [np.zeros(0, np.int64)]
     for low in range(0, len(ts_ms) - 1, BLOCK):
         high = min(low + BLOCK, len(ts_ms) - 1)
         later, earlier = ts_ms[low + 1:high + 1], ts_ms[low:high]
-        hit = later < earlier if falling else later == earlier
+        hit = later <= earlier
         if hit.any():
-            found.append(np.flatnonzero(hit) + (low + 1))
-    return np.concatenate(found)
+            at = np.flatnonzero(hit)
+            falling = later[at] < earlier[at]
+            falls.append(at[falling] + (low + 1))
+            again.append(at[~falling] + (low + 1))
+    return np.concatenate(again), np.concatenate(falls)
 
 
-def _without_duplicates(given: Series, attributes: Attributes) -> Series:
+def _without_duplicates(given: Series, attributes: Attributes, again: Ints) -> Series:
     """Rule 1.1: of several readings at one ts the greatest (value, method, boundary, device_kind, simulated) stays."""
-    again = np.setdiff1d(_where_ts(given.ts_ms, falling=False), given.first, assume_unique=True)
+    again = again[~among(given.first, again)]
     if not len(again):
         return given
-    rows = np.union1d(again, again - 1)
-    group = np.cumsum(~np.isin(rows, again, assume_unique=True))
+    rows = distinct(again, again - 1)
+    group = np.cumsum(~among(again, rows))
     held = given.attribute[given.run_of(rows)]
     value = given.value[rows]
     order = np.lexsort((attributes.simulated[held], attributes.device_kind[held], attributes.boundary[held],
@@ -145,7 +166,7 @@ def _without_duplicates(given: Series, attributes: Attributes) -> Series:
     last = np.append(starts[1:], len(rows)) - 1
     kept = rows[order[last]]
     differ = value[order[starts]] != value[order[last]]
-    gone = np.setdiff1d(rows, kept, assume_unique=True)
+    gone = rows[~among(np.sort(kept), rows)]
     return replace(given, conflict=np.sort(kept[differ])).without(gone)
 
 
@@ -158,16 +179,16 @@ def _without_outliers(given: Series) -> Series:
     if not len(falls):
         return given
     falls = falls[given.power[given.series[given.run_of(falls)]] == 0]
-    middle = np.union1d(falls, falls - 1)
+    middle = distinct(falls, falls - 1)
     middle = middle[(middle > 0) & (middle < len(value) - 1)]
-    middle = middle[~np.isin(middle, first) & ~np.isin(middle + 1, first)]
+    middle = middle[~among(first, middle) & ~among(first, middle + 1)]
     middle = middle[given.power[given.series[given.run_of(middle)]] == 0]
     before, at, after = value[middle - 1], value[middle], value[middle + 1]
     out = middle[(before <= after) & ~((before <= at) & (at <= after))]
     if not len(out):
         return given
     left = given.without(out)
-    return replace(left, skipped=np.unique(out + 1 - np.searchsorted(out, out + 1)))
+    return replace(left, skipped=distinct(out + 1 - np.searchsorted(out, out + 1)))
 
 
 def _where_value_falls(value: Ints) -> Ints:

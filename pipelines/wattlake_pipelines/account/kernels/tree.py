@@ -9,7 +9,7 @@ import pyarrow as pa
 
 from wattlake_pipelines.account.kernels.cells import Cells, Hours
 from wattlake_pipelines.account.kernels.fleet import Inventory
-from wattlake_pipelines.account.kernels.ranges import Bools, Ints
+from wattlake_pipelines.account.kernels.ranges import Bools, Ints, among, distinct
 from wattlake_pipelines.account.kernels.series import Attributes
 
 _RANKS = 7
@@ -77,11 +77,11 @@ def _by_rank(cell: Ints, covers: Bools, rank: Ints, in_psys: Bools, cells: int) 
 def _named(hours: Hours, cells: Cells, device_hour: Ints, cell: Ints, inventory: Inventory) -> Ints:
     """The inventory row that names the parent of each row at the start of its cell; -1 where none does."""
     row = np.full(len(cell), -1, np.int64)
-    naming = np.unique(inventory.device[inventory.named])
+    naming = distinct(inventory.device[inventory.named])
     if not len(naming):
         return row
     device = hours.device[device_hour]
-    asked = np.flatnonzero(np.isin(device, naming))
+    asked = np.flatnonzero(among(naming, device))
     found = inventory.in_force(device[asked], cells.start_ms[cell[asked]])
     row[asked] = np.where((found >= 0) & inventory.named[found], found, -1)
     return row
