@@ -115,22 +115,21 @@ def _reading_hours(connection: duckdb.DuckDBPyConnection, first_batch: int | Non
     # A new reading inside the two outermost old ones on a side cannot change what lies beyond that side.
     connection.execute(f"""
         CREATE OR REPLACE TEMP TABLE reading_hours AS
-        WITH hours AS (
-            SELECT *, len(old) IS NULL OR len(old) < 2 OR first_fresh <= old[2] AS reaches_back,
-                      len(old) IS NULL OR len(old) < 2 OR last_fresh >= old[-2] AS reaches_on
-            FROM series_hours WHERE fresh),
-        back AS (
-            SELECT h.node, h.device, h.epoch, h.power, h.hour_ms, b.hour_ms AS reached,
-                   sum(b.readings) OVER (PARTITION BY h.node, h.device, h.epoch, h.power, h.hour_ms ORDER BY b.hour_ms DESC) - b.readings AS before
-            FROM hours h JOIN series_hours b USING (node, device, epoch, power) WHERE h.reaches_back AND b.hour_ms < h.hour_ms),
-        onward AS (
-            SELECT h.node, h.device, h.epoch, h.power, h.hour_ms, b.hour_ms AS reached,
-                   sum(b.readings) OVER (PARTITION BY h.node, h.device, h.epoch, h.power, h.hour_ms ORDER BY b.hour_ms) - b.readings AS before
-            FROM hours h JOIN series_hours b USING (node, device, epoch, power) WHERE h.reaches_on AND b.hour_ms > h.hour_ms),
+        WITH counted AS (
+            SELECT *, (sum(readings) OVER through)::BIGINT AS upto, (sum(readings) OVER through)::BIGINT - readings AS before
+            FROM series_hours WINDOW through AS (PARTITION BY node, device, epoch, power ORDER BY hour_ms)),
+        hours AS (
+            SELECT *, before - {REACH_READINGS} AS least, upto + {REACH_READINGS} AS most,
+                   len(old) IS NULL OR len(old) < 2 OR first_fresh <= old[2] AS reaches_back,
+                   len(old) IS NULL OR len(old) < 2 OR last_fresh >= old[-2] AS reaches_on
+            FROM counted WHERE fresh),
+        -- the earliest hour with fewer than the reach of readings between it and this one, and the latest
         spans AS (
             SELECT node, hour_ms AS from_ms, hour_ms AS to_ms FROM hours
-            UNION ALL SELECT node, min(reached), any_value(hour_ms) FROM back WHERE before < {REACH_READINGS} GROUP BY node, device, epoch, power, hour_ms
-            UNION ALL SELECT node, any_value(hour_ms), max(reached) FROM onward WHERE before < {REACH_READINGS} GROUP BY node, device, epoch, power, hour_ms)
+            UNION ALL SELECT h.node, b.hour_ms, h.hour_ms FROM (FROM hours WHERE reaches_back) h ASOF JOIN counted b
+                ON b.node = h.node AND b.device = h.device AND b.epoch = h.epoch AND b.power = h.power AND h.least < b.upto
+            UNION ALL SELECT h.node, h.hour_ms, b.hour_ms FROM (FROM hours WHERE reaches_on) h ASOF JOIN counted b
+                ON b.node = h.node AND b.device = h.device AND b.epoch = h.epoch AND b.power = h.power AND h.most > b.before)
         SELECT DISTINCT node, unnest(range(from_ms, to_ms + 1, {HOUR_MS})) AS hour_ms FROM (SELECT DISTINCT * FROM spans)""")
 
 
