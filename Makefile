@@ -1,9 +1,19 @@
+# Wattlake
 # Python 3.11+ and make are all that must be there: uv is fetched into .tools where it is missing.
 SHELL := /bin/sh
-UV := $(shell command -v uv 2>/dev/null || echo .tools/bin/uv)
-RUN := $(UV) run --frozen --no-sync
-STAMP := .venv/.synced
 PYTEST_ARGS ?=
+# two at a time: most tests are short processes that wait for each other
+WORKERS ?= 2
+
+# the first Python that is new enough; $(PYTHON) if it is given
+FIND_PYTHON = for p in $(PYTHON) python3 python3.13 python3.12 python3.11 python3.14 python; do \
+    "$$p" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { "$$p" -c 'import sys; print(sys.executable)'; break; }; done
+PYTHON_FOUND := $(shell $(FIND_PYTHON))
+UV := $(shell command -v uv >/dev/null 2>&1 && uv --version >/dev/null 2>&1 && echo uv || echo .tools/bin/uv)
+BIN := .venv/bin
+STAMP := .venv/.synced
+# uv takes the Python found here and fetches none
+UV_SYNC = UV_PYTHON='$(PYTHON_FOUND)' UV_PYTHON_DOWNLOADS=never UV_PROJECT_ENVIRONMENT=.venv $(UV) sync --frozen --all-extras
 
 .PHONY: demo test test-all lint bench docs clean help
 
@@ -11,33 +21,38 @@ help: ## Show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
 demo: $(STAMP) ## A small life cycle on this machine, ending with a report
-	@$(RUN) wattlake demo
+	@$(BIN)/wattlake demo
 
 test: $(STAMP) ## The tests that take minutes
-	$(RUN) pytest -m "not slow" $(PYTEST_ARGS)
+	$(BIN)/pytest -n $(WORKERS) -m "not slow" $(PYTEST_ARGS)
 
 test-all: $(STAMP) ## Every test
-	$(RUN) pytest $(PYTEST_ARGS)
+	$(BIN)/pytest -n $(WORKERS) $(PYTEST_ARGS)
 
 lint: $(STAMP) ## Style, types and the one-way rule
-	$(RUN) ruff check contracts agents pipelines warehouse tests bench
-	$(RUN) mypy
-	$(RUN) lint-imports
+	$(BIN)/ruff check contracts agents pipelines warehouse tests bench
+	$(BIN)/mypy
+	$(BIN)/lint-imports
 
 bench: $(STAMP) ## Speed and size against peers and limits; writes bench/results.json
-	$(UV) sync --frozen --all-extras --group bench --quiet
-	$(RUN) python bench/run.py
+	$(UV_SYNC) --group bench --quiet
+	$(BIN)/python bench/run.py
 
-docs: $(STAMP) ## Write docs/reference.md anew from the contracts
-	$(RUN) python -c "from wattlake_contracts.schema import reference_page; print(reference_page(), end='')" > docs/reference.md
+docs: $(STAMP) ## Write docs/reference.md and docs/commands.md anew
+	$(BIN)/python -c "from wattlake_contracts.schema import reference_page; print(reference_page(), end='')" > docs/reference.md
+	$(BIN)/python docs/commands.py > docs/commands.md
 
 clean: ## Remove what make made
 	rm -rf .venv .tools build dist demo
 
 .tools/bin/uv:
-	python3 -m venv .tools
-	.tools/bin/python -m pip install --quiet 'uv>=0.8'
+	@test -n '$(PYTHON_FOUND)' || { echo "Python 3.11 or newer is needed and not on PATH. Install it, or say where it is: make PYTHON=/path/to/python3" >&2; exit 1; }
+	@echo "fetching uv into .tools …"
+	@'$(PYTHON_FOUND)' -m venv .tools || { echo "this Python cannot make a virtual environment. Install python3-venv, or uv (https://docs.astral.sh/uv)" >&2; rm -rf .tools; exit 1; }
+	@.tools/bin/python -m pip install --quiet --disable-pip-version-check 'uv>=0.8'
 
 $(STAMP): pyproject.toml uv.lock $(filter .tools/bin/uv,$(UV))
-	$(UV) sync --frozen --all-extras --quiet
+	@test -n '$(PYTHON_FOUND)' || { echo "Python 3.11 or newer is needed and not on PATH. Install it, or say where it is: make PYTHON=/path/to/python3" >&2; exit 1; }
+	@echo "installing into .venv with $(PYTHON_FOUND): a minute or two, once …"
+	@$(UV_SYNC) --quiet
 	@touch $@
