@@ -21,6 +21,7 @@ _ENERGY = "SELECT phase, sum(energy_kwh) * 3.6e6 AS j FROM footprint_by_phase GR
 def look(stage: Stage) -> str:
     """Look at what this machine can measure. What is there and cannot be read does not stop the demo."""
     found = json.loads(stage.wattlake("agent", "once", "--format", "json", expect=(0, INCOMPLETE)))
+    stage.estimated = all(row["method"] == "estimated" for row in found)
     return ", ".join(f"{row['device']} {row['power_w'] or 0:.1f} W ({_HOW[row['method']]})" for row in found)
 
 

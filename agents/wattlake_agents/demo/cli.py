@@ -47,8 +47,10 @@ def demo(out: OutOption = Path("demo"), zone: ZoneOption = "WORLD", pue: PueOpti
                          else f"Wattlake demo: the grid of zone {zone} is a default, not this machine's own")
         folder.config.write_text(toml(table), encoding="utf-8")
         say(f"wattlake demo: {len(STEPS)} steps in about a minute, in {folder.root}")
-        carry_out(Stage(folder, environment(folder, table), zone, value, source, pue is not None, folder.logs))
-        say(f"\nThe energy is this machine's. What its grid emits and its PUE are not:\n"
+        stage = Stage(folder, environment(folder, table), zone, value, source, pue is not None, folder.logs)
+        carry_out(stage)
+        energy = "an estimate from CPU load, for no counter can be read here" if stage.estimated else "read from this machine's own sensors"
+        say(f"\nThe energy is {energy}. The grid{' and the PUE are defaults' if pue is None else ' is a default'}, not this machine's own:\n"
             f"  grid  {zone}: {grid_source}\n"
             f"  PUE   {value:g}: {source}\n"
             f"Give --zone and --pue to come nearer. To go on with these books:\n"

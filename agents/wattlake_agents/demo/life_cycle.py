@@ -24,13 +24,13 @@ _READY_S = 30.0
 def data(stage: Stage) -> str:
     """Make the data at the store, move it here, clean it, and record what was moved."""
     work = stage.folder.work
-    stage.call(*_as_job("demo-data", "data", dataset="corpus"),
+    stage.call(*_as_job("demo-data", "data", dataset="corpus", model=BASE),
                *script("prepare", store=work / "store", data=work / "data", result=work / "moved.json"))
     moved = stage.result("moved.json")
     # loopback stands in for the network between a store and a machine
     stage.wattlake("record", "transfer", *options(
         id="demo-corpus", ts=moved["began_ms"], bytes=moved["bytes"], medium="lan", from_site=STORE, to_site=SITE, job="demo-data",
-        dataset="corpus", duration_s=moved["seconds"]))
+        model=BASE, dataset="corpus", duration_s=moved["seconds"]))
     return f"{moved['bytes'] / 1e6:.1f} MB moved over loopback, {moved['lines']:,} lines kept"
 
 

@@ -25,7 +25,8 @@ class StepError(WattlakeError):
 @dataclass
 class Stage:
     """folder: where everything lies. environment: what its processes see. zone, pue: what stands for this machine's place,
-    and pue_given: whether the user said so. running: what must be ended in any case. log: the step's log."""
+    and pue_given: whether the user said so. log: the step's log. estimated: whether all energy here comes from a model.
+    running: what must be ended in any case."""
 
     folder: Folder
     environment: dict[str, str]
@@ -34,6 +35,7 @@ class Stage:
     pue_source: str
     pue_given: bool
     log: Path
+    estimated: bool = False
     running: dict[str, subprocess.Popen[str]] = field(default_factory=dict)
 
     def call(self, *command: str, expect: Sequence[int] = (0,)) -> str:
