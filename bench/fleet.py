@@ -1,0 +1,53 @@
+"""The input of the benches: a simulated fleet on a file log, landed by the shipped code."""
+
+from __future__ import annotations
+
+import logging
+import warnings
+from pathlib import Path
+
+from wattlake_contracts.config import LakeConfig
+from wattlake_contracts.layout import data_file
+from wattlake_contracts.tables import RAW_READINGS
+from wattlake_pipelines.lake.committer import Committer
+from wattlake_pipelines.lake.seed import seed
+from wattlake_pipelines.land.land import Landed, land
+from wattlake_pipelines.simulate.options import Options
+from wattlake_pipelines.simulate.write import simulate
+
+
+def options(quick: bool) -> Options:
+    """Machines with 8 GPUs each, read once a second, with the noise, gaps and late messages that `wattlake simulate` makes by itself."""
+    return Options(nodes=2, days=2 / 24) if quick else Options(nodes=8, days=1.0)
+
+
+def write_log(folder: Path, quick: bool) -> Path:
+    """A log of the fleet, made once for a folder."""
+    log = folder / "log"
+    if not log.is_dir():
+        simulate(log, options(quick))
+    return log
+
+
+def land_log(log: Path, lake: Path) -> Landed:
+    """Land the log as `wattlake land` does, with its defaults."""
+    logging.getLogger("apache_beam").setLevel(logging.ERROR)
+    logging.getLogger().setLevel(logging.ERROR)
+    warnings.filterwarnings("ignore", module="apache_beam")
+    with Committer(lake) as committer:
+        return land(committer, log, round_bytes=LakeConfig().round_mib * 2**20)
+
+
+def landed(folder: Path, quick: bool) -> Path:
+    """A lake of the fleet with the shipped factors, landed and not accounted for; made once for a folder."""
+    lake = folder / "lake"
+    if not lake.is_dir():
+        with Committer(lake) as committer:
+            seed(committer)
+        land_log(write_log(folder, quick), lake)
+    return lake
+
+
+def reading_files(lake: Path) -> list[Path]:
+    """The Parquet files of raw_readings."""
+    return sorted(data_file(lake, RAW_READINGS.name, "").glob("*.parquet"))
