@@ -7,6 +7,7 @@ from typing import Any
 
 import pyarrow as pa
 from hypothesis import strategies as st
+
 from oracle.tree import HOUR_MS
 
 #: 2024-01-01T00:00Z; hours are counted from here.

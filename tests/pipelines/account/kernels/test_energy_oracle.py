@@ -8,6 +8,7 @@ import random
 import numpy as np
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+
 from oracle import energy as oracle
 from oracle.intervals import CLASSES, Settings, device_pieces
 from oracle.tree import HOUR_MS, Cell

@@ -8,6 +8,7 @@ import numpy as np
 import pyarrow as pa
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from oracle import embodied as oracle_embodied
 from oracle.embodied import DAY_MS
 from oracle.jobs import resolve_jobs as oracle_resolve_jobs

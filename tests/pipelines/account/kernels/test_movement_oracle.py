@@ -9,6 +9,7 @@ import numpy as np
 import pyarrow as pa
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from oracle import serving as oracle_serving
 from oracle import transfers as oracle_transfers
 from oracle.tree import HOUR_MS

@@ -8,6 +8,7 @@ import random
 import pyarrow as pa
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from oracle import emissions as oracle_emissions
 from oracle.energy import row_order
 from oracle.in_force import in_force as oracle_in_force
