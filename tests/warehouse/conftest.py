@@ -62,10 +62,17 @@ def new_lake(tmp_path: Path) -> Callable[..., Path]:
     return make
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def opened(lake: Path) -> Iterator[duckdb.DuckDBPyConnection]:
-    """The filled lake, opened for reading."""
+    """The filled lake, opened for reading once for all tests."""
     with open_lake(lake) as connection:
+        yield connection
+
+
+@pytest.fixture(scope="session")
+def opened_empty(empty_lake: Path) -> Iterator[duckdb.DuckDBPyConnection]:
+    """The empty lake, opened for reading once for all tests."""
+    with open_lake(empty_lake) as connection:
         yield connection
 
 

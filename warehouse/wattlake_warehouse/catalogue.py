@@ -70,7 +70,7 @@ def _has_log(source: Path) -> bool:
 
 
 def _check_version(database: sqlite3.Connection, lake: Path) -> None:
-    row = database.execute(f"SELECT value FROM {META_TABLE} WHERE key = 'lake_version'").fetchone()  # noqa: S608  # a constant
+    row = database.execute(f"SELECT value FROM {META_TABLE} WHERE key = 'lake_version'").fetchone()  # a constant
     version = int(row[0]) if row else 0
     if version > LAKE_VERSION:
         raise WattlakeError(f"was made by a newer Wattlake (layout {version}; this one knows {LAKE_VERSION})",
@@ -85,7 +85,7 @@ def _relocate(database: sqlite3.Connection, lake: Path) -> None:
     recorded, present = row[0], str(data(lake).absolute()) + "/"
     database.execute("UPDATE ducklake_metadata SET value = ? WHERE key = 'data_path'", [present])
     for table in ("ducklake_data_file", "ducklake_delete_file"):
-        database.execute(f"UPDATE {table} SET path = ? || substr(path, ?) WHERE NOT path_is_relative AND substr(path, 1, ?) = ?",  # noqa: S608
+        database.execute(f"UPDATE {table} SET path = ? || substr(path, ?) WHERE NOT path_is_relative AND substr(path, 1, ?) = ?",
                          [present, len(recorded) + 1, len(recorded), recorded])
 
 

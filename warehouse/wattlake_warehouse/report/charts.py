@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from datetime import timedelta
 from typing import Any
 
 import altair as alt
@@ -14,9 +15,12 @@ from wattlake_warehouse.report.quantities import ENERGY, MASS
 PHASES = ("data", "experiment", "train", "finetune", "evaluate", "inference", "other", "(none)")
 #: Okabe and Ito, Color Universal Design (2008): told apart by colour-blind readers; grey for what is not named.
 _PHASE_COLOURS = ("#56b4e9", "#e69f00", "#0072b2", "#cc79a7", "#f0e442", "#009e73", "#b39ddb", "#9e9e9e")
-_JOB, _NO_JOB, _INTENSITY = "#0072b2", "#a9c4d6", "#d55e00"
+_JOB, _NO_JOB = "#0072b2", "#a9c4d6"
+_HELD = ("held by jobs", "held by no job")
+_ZONES = ("#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#8a8a8a")
 _INK, _FAINT = "#010203", "#040506"  # stand for the page's own colours, see _themed
 _WIDTH = 680
+_ISO = "%Y-%m-%dT%H:%M:%SZ"
 _FONT = "system-ui, sans-serif"
 
 
@@ -33,7 +37,7 @@ def life_cycle(rows: list[Row]) -> str:
         operational = _sum(row["location_kg"], row["overhead_location_kg"])
         for what, value in (("Operational", operational), ("Embodied", row["embodied_kg"])):
             if value:
-                data.append({"model": model, "phase": row["phase"], "order": PHASES.index(row["phase"]), "what": what, "kg": value})
+                data.append({"model": model, "phase": row["phase"], "order": phase_order(row["phase"]), "what": what, "kg": value})
                 amounts.append(value)
     if not data:
         return ""
@@ -45,46 +49,74 @@ def life_cycle(rows: list[Row]) -> str:
         d["amount"] = d["kg"] / factor
     models = sorted({d["model"] for d in data}, key=lambda m: -totals.get((m, "Operational"), 0.0))
     colours = alt.Scale(domain=list(PHASES), range=list(_PHASE_COLOURS))
+    # room for the labels by their length: the browser's font may be wider than the one that measured them
+    extent = min(200, max(len(m) for m in models) * 8)
     present = [p for p in PHASES if any(d["phase"] == p for d in data)]
 
-    def panel(what: str, title: str, first: bool) -> alt.Chart:
-        return alt.Chart(alt.Data(values=[d for d in data if d["what"] == what]), title=alt.Title(title, anchor="start"),
-                         width=_WIDTH // 2 - 80, height=max(60, 34 * len(models))).mark_bar(height=20).encode(
+    def panel(what: str, title: str, first: bool) -> Any:
+        chart = alt.Chart(_values([d for d in data if d["what"] == what]), title=alt.Title(title, anchor="start"),
+                          width=(_WIDTH - extent) // 2 - 20, height=34 * len(models))
+        return chart.mark_bar(height=20).encode(
             y=alt.Y("model:N", sort=models, scale=alt.Scale(domain=models), title=None,
-                    axis=alt.Axis(labels=first, ticks=False, domain=False, labelLimit=170)),
-            x=alt.X("amount:Q", title=f"{unit} CO2e", axis=alt.Axis(tickCount=4)),
-            color=alt.Color("phase:N", scale=colours, legend=alt.Legend(title=None, orient="top", values=present, columns=4)),
+                    axis=alt.Axis(labels=first, ticks=False, domain=False, labelLimit=extent, minExtent=extent if first else 0)),
+            x=alt.X("amount:Q", title=f"{unit} CO₂e", axis=alt.Axis(tickCount=4)),
+            color=alt.Color("phase:N", scale=colours, legend=alt.Legend(title=None, orient="top", symbolType="square", values=present, columns=8, columnPadding=24)),
             order=alt.Order("order:Q"))
 
     return _svg(alt.hconcat(panel("Operational", "Operational, location-based", True), panel("Embodied", "Embodied, accrued", False),
                             spacing=30).resolve_scale(color="shared"))
 
 
-def series(rows: list[Row], step: str) -> str:
-    """Energy over time above the grid's intensity, on one time axis.
+def series(rows: list[Row], zones: list[Row], step: str) -> str:
+    """Energy over time above the intensity of each grid zone, on one time axis.
 
-    rows: start_utc, job_kwh, no_job_kwh, direct_g_per_kwh of one kind, simulated or not. '' if there are none.
+    rows: start_utc, job_kwh, no_job_kwh; zones: start_utc, zone, direct_g_per_kwh; both of one kind,
+    simulated or not. What is not known leaves a hole, nothing is drawn across it. '' if there are no rows.
     """
     if not rows:
         return ""
+    length = timedelta(hours=1) if step == "hour" else timedelta(days=1)
+
+    def span(row: Row) -> Row:
+        return {"from": f"{row['start_utc']:{_ISO}}", "to": f"{row['start_utc'] + length:{_ISO}}"}
+
     unit, factor = ENERGY.unit_for((r["job_kwh"] or 0) + (r["no_job_kwh"] or 0) for r in rows)
-    energy = [{"t": _instant(r), "amount": (r[name] or 0) / factor, "held": held}
-              for r in rows for name, held in (("job_kwh", "held by jobs"), ("no_job_kwh", "held by no job"))]
-    grid = [{"t": _instant(r), "g": r["direct_g_per_kwh"]} for r in rows]
-    time = alt.X("t:T", title=None, scale=alt.Scale(type="utc"), axis=alt.Axis(format="%d %b" if step == "day" else "%d %b %H:%M", tickCount=6, labelOverlap=True))
-    above = alt.Chart(alt.Data(values=energy), width=_WIDTH - 60, height=150, title=alt.Title(f"IT energy per {step}", anchor="start")).mark_area(
-        interpolate="step-after", line=False).encode(
-        x=time, y=alt.Y("amount:Q", title=unit, stack=True, axis=alt.Axis(tickCount=4)),
-        color=alt.Color("held:N", scale=alt.Scale(domain=["held by jobs", "held by no job"], range=[_JOB, _NO_JOB]),
-                        legend=alt.Legend(title=None, orient="top")))
-    below = alt.Chart(alt.Data(values=grid), width=_WIDTH - 60, height=90, title=alt.Title("Grid intensity, direct, weighted by energy", anchor="start")).mark_line(
-        interpolate="step-after", color=_INTENSITY, strokeWidth=1.8).encode(
-        x=time, y=alt.Y("g:Q", title="g CO2e/kWh", axis=alt.Axis(tickCount=4)))
-    return _svg(alt.vconcat(above, below, spacing=18).resolve_scale(x="shared"))
+    energy = []
+    for row in rows:
+        jobs, rest = (row["job_kwh"] or 0) / factor, (row["no_job_kwh"] or 0) / factor
+        energy += [{**span(row), "low": 0, "high": jobs, "held": _HELD[0]}, {**span(row), "low": jobs, "high": jobs + rest, "held": _HELD[1]}]
+    grid = [{**span(r), "g": r["direct_g_per_kwh"], "zone": r["zone"]} for r in zones if r["direct_g_per_kwh"] is not None]
+    made = " (simulated)" if rows[0]["simulated"] else ""
+    form = "%d %b" if step == "day" else "%d %b %H:%M"
+    start = alt.X("from:T", title=None, scale=alt.Scale(type="utc"), axis=alt.Axis(format=form, tickCount=6, labelOverlap=True))
+    held = alt.Color("held:N", scale=alt.Scale(domain=list(_HELD), range=[_JOB, _NO_JOB]), legend=_legend())
+    panels = [_panel(energy, 150, f"IT energy per {step}{made}").mark_rect().encode(
+        x=start, x2=alt.X2("to:T"), y=alt.Y("low:Q", title=unit, axis=alt.Axis(tickCount=4)), y2=alt.Y2("high:Q"), color=held)]
+    if grid:
+        # in the order in which they come: by energy
+        names = list(dict.fromkeys(d["zone"] for d in grid))[:len(_ZONES)]
+        colours = alt.Color("zone:N", scale=alt.Scale(domain=names, range=list(_ZONES[:len(names)])), legend=_legend("stroke"))
+        shown = [d for d in grid if d["zone"] in names]
+        panels.append(_panel(shown, 110, f"Direct intensity of the grid, by zone{made}").mark_rule(strokeWidth=2.5).encode(
+            x=start, x2=alt.X2("to:T"), y=alt.Y("g:Q", title="g CO₂e/kWh", scale=alt.Scale(zero=True), axis=alt.Axis(tickCount=4)), color=colours))
+    return _svg(alt.vconcat(*panels, spacing=24).resolve_scale(x="shared", color="independent"))
 
 
-def _instant(row: Row) -> str:
-    return f"{row['start_utc']:%Y-%m-%dT%H:%M:%SZ}"
+def _legend(symbol: str = "square") -> Any:
+    return alt.Legend(title=None, orient="top", columnPadding=24, symbolType=symbol, symbolStrokeWidth=3)
+
+
+def phase_order(phase: str) -> int:
+    """A phase's place in the life cycle; what no job held comes last."""
+    return PHASES.index(phase) if phase in PHASES else len(PHASES)
+
+
+def _panel(values: list[Row], height: int, title: str) -> Any:
+    return alt.Chart(_values(values), width=_WIDTH - 60, height=height, title=alt.Title(title, anchor="start"))
+
+
+def _values(rows: list[Row]) -> Any:
+    return alt.Data(values=rows)  # type: ignore[no-untyped-call]  # altair leaves it untyped
 
 
 def _named(row: Row, column: str) -> str:
@@ -97,10 +129,11 @@ def _sum(*values: float | None) -> float | None:
 
 
 def _svg(chart: Any) -> str:
-    text = {"labelFont": _FONT, "titleFont": _FONT, "labelFontSize": 12, "titleFontSize": 12, "titleFontWeight": "normal", "labelColor": _INK, "titleColor": _INK}
+    text = {"labelFont": _FONT, "titleFont": _FONT, "labelFontSize": 12, "titleFontSize": 12, "titleFontWeight": "normal",
+            "labelColor": _INK, "titleColor": _INK}
     styled = (chart.configure(background="transparent", font=_FONT)
               .configure_axis(**text, gridColor=_FAINT, domainColor=_FAINT, tickColor=_FAINT)
-              .configure_axisX(grid=False).configure_legend(**text, symbolType="square")
+              .configure_axisX(grid=False).configure_legend(**text)
               .configure_title(font=_FONT, fontSize=13, fontWeight=600, color=_INK).configure_view(stroke=None))
     return _themed(vl_convert.vegalite_to_svg(styled.to_json()))
 
@@ -110,4 +143,5 @@ def _themed(svg: str) -> str:
     svg = svg.replace(_INK, "currentColor").replace(_FAINT, "var(--line)")
     size = re.search(r'viewBox="0 0 ([0-9.]+) ([0-9.]+)"', svg)
     assert size is not None
-    return re.sub(r"<svg [^>]*>", f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="{size[0].split(chr(34))[1]}" aria-hidden="true" focusable="false">', svg, count=1)
+    opening = f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {size[1]} {size[2]}" aria-hidden="true" focusable="false">'
+    return re.sub(r"<svg [^>]*>", opening, svg, count=1)

@@ -22,7 +22,10 @@ _WATERMARK = """
     SELECT (SELECT max(watermark_ms) FROM commits) AS watermark_ms, (SELECT max(batch) FROM commits) AS batch,
            (SELECT max(committed_ms) FROM commits) AS committed_ms, (SELECT count(*) FROM raw_readings) AS readings
 """
-_SPAN = "SELECT min(start_ms) AS from_ms, max(end_ms) AS to_ms FROM (SELECT start_ms, end_ms FROM fact_energy UNION ALL SELECT start_ms, end_ms FROM fact_embodied)"
+_SPAN = """
+    SELECT min(start_ms) AS from_ms, max(end_ms) AS to_ms
+    FROM (SELECT start_ms, end_ms FROM fact_energy UNION ALL SELECT start_ms, end_ms FROM fact_embodied)
+"""
 
 _HEADLINE = """
     SELECT simulated, kwh(sum(energy_mj)) AS energy_kwh, kwh(sum(overhead_mj)) AS overhead_kwh, kwh(sum(energy_mj) FILTER (job IS NOT NULL)) AS job_kwh,
@@ -46,6 +49,12 @@ _SERIES = """
            ratio(sum(location_ug) / 1e6, kwh(sum(energy_mj) FILTER (location_ug IS NOT NULL))) AS direct_g_per_kwh,
            kwh(sum(if(location_ug IS NULL, energy_mj, 0))) AS no_location_kwh
     FROM fact_emissions GROUP BY ALL ORDER BY simulated, start_utc
+"""
+_ZONES = """
+    SELECT utc(start_ms - start_ms % {step_ms}) AS start_utc, zone, simulated,
+           ratio(sum(location_ug) / 1e6, kwh(sum(energy_mj) FILTER (location_ug IS NOT NULL))) AS direct_g_per_kwh
+    FROM fact_emissions JOIN (SELECT zone, sum(energy_mj) AS zone_mj FROM fact_emissions GROUP BY zone) USING (zone)
+    WHERE zone IS NOT NULL GROUP BY 1, 2, 3, zone_mj ORDER BY simulated, zone_mj DESC, zone, start_utc
 """
 _JOBS = """
     SELECT t.job, t.simulated, coalesce(d.model, '(none)') AS model, coalesce(d.phase, '(none)') AS phase, coalesce(d.team, '(none)') AS team,
@@ -103,6 +112,7 @@ class Figures:
     life_cycle: list[Row]
     series: list[Row]
     series_step: str
+    zones: list[Row]
     sites: list[Row]
     jobs: list[Row]
     lines: list[Row]
@@ -134,6 +144,7 @@ def collect(lake: Path, window_ms: tuple[int, int] | None = None) -> Figures:
             "headline": headline,
             "life_cycle": _rows(connection, "FROM footprint_by_phase"),
             "series": _rows(connection, _SERIES.format(step_ms=step_ms)),
+            "zones": _rows(connection, _ZONES.format(step_ms=step_ms)),
             "sites": _rows(connection, _SITES),
             "jobs": _rows(connection, _JOBS),
             "lines": _rows(connection, _LINES),

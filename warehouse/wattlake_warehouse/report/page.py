@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
 from datetime import UTC, datetime
 from importlib.metadata import version
 from importlib.resources import files
@@ -25,11 +23,10 @@ def render(figures: Figures, organisation: str = "") -> str:
     return environment.get_template("template.html.j2").render(
         organisation=organisation, version=version("wattlake"), figures=figures, sections=sections,
         style=Markup(style),  # noqa: S704  # our own file
-        style_hash=base64.b64encode(hashlib.sha256(style.encode()).digest()).decode(),
         watermark=_instant(figures.lake["watermark_ms"]), committed=_instant(figures.lake["committed_ms"]),
         kinds=kinds, mixed=len(kinds) > 1,
         life_cycle_chart=_drawn(charts.life_cycle(figures.life_cycle)),
-        series=[(kind, rows, _drawn(charts.series(rows, figures.series_step)))
+        series=[(kind, rows, _drawn(charts.series(rows, [z for z in figures.zones if z["simulated"] == kind], figures.series_step)))
                 for kind in kinds if (rows := [r for r in figures.series if r["simulated"] == kind])],
         jobs=jobs, statuses=statuses,
     )

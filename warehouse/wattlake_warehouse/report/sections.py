@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from wattlake_warehouse.report.charts import phase_order
 from wattlake_warehouse.report.figures import TOP_JOBS, Figures, Row
 from wattlake_warehouse.report.quantities import DATA, ENERGY, MASS, VOLUME, digits, share
 from wattlake_warehouse.report.tables import Column, Table, amounts, counts, instants, numbers, shares, table, words
@@ -58,13 +59,14 @@ def findings(figures: Figures) -> list[str]:
         if row["estimated_factor_share"]:
             said.append(f"{share(row['estimated_factor_share'])} of the {kind} is converted with estimated or default factors.")
         if row["no_location_kwh"]:
-            said.append(f"{ENERGY.shown(row['no_location_kwh'])} of the {kind} has no grid figure: its emissions are unknown, not zero, and left out of the sums.")
+            said.append(f"{ENERGY.shown(row['no_location_kwh'])} of the {kind} has no grid figure: its emissions are unknown, not zero, "
+                        "and left out of the sums.")
     return said
 
 
 def life_cycle(figures: Figures) -> Table:
     """Per model and phase; what no job held comes last."""
-    rows = sorted(figures.life_cycle, key=lambda r: (r["simulated"], r["model"].startswith("(")))
+    rows = sorted(figures.life_cycle, key=lambda r: (r["simulated"], r["model"].startswith("("), r["model"], phase_order(r["phase"])))
     rows = [{**r, "overhead_and_it_kg": _plus(r["location_kg"], r["overhead_location_kg"])} for r in rows]
     return table("Life cycle of each model, by phase", rows, (
         words("Model", rows, "model"), words("Phase", rows, "phase"), amounts("IT energy", rows, "energy_kwh", ENERGY),
@@ -74,10 +76,10 @@ def life_cycle(figures: Figures) -> Table:
 
 
 def series(rows: list[Row], step: str) -> Table:
-    """The time series as a table."""
+    """The time series as a table, the intensity weighted by energy over all zones."""
     return table(f"Energy and grid intensity per {step}", rows, (
-        instants("Start (UTC)", rows, "start_utc"), amounts("Held by jobs", rows, "job_kwh", ENERGY), amounts("Held by no job", rows, "no_job_kwh", ENERGY),
-        numbers(f"Grid, direct (g {CO2E}/kWh)", rows, "direct_g_per_kwh")))
+        instants("Start, UTC", rows, "start_utc"), amounts("Held by jobs", rows, "job_kwh", ENERGY), amounts("Held by no job", rows, "no_job_kwh", ENERGY),
+        numbers("Grid, direct", rows, "direct_g_per_kwh", f"g {CO2E}/kWh")))
 
 
 def sites(figures: Figures) -> Table:
@@ -85,7 +87,7 @@ def sites(figures: Figures) -> Table:
     rows = figures.sites
     return table("Energy, emissions and water of each site", rows, (
         words("Site", rows, "site"), words("Zone", rows, "zone"), amounts("IT energy", rows, "energy_kwh", ENERGY),
-        amounts("Overhead", rows, "overhead_kwh", ENERGY), numbers(f"Grid, direct (g {CO2E}/kWh)", rows, "direct_g_per_kwh"),
+        amounts("Overhead", rows, "overhead_kwh", ENERGY), numbers("Grid, direct", rows, "direct_g_per_kwh", f"g {CO2E}/kWh"),
         amounts("Location-based", rows, "location_kg", MASS, CO2E, "no_location_kwh"), amounts("Upstream", rows, "upstream_kg", MASS, CO2E),
         amounts("Water, site", rows, "water_site_l", VOLUME), amounts("Water, generation", rows, "water_grid_l", VOLUME)))
 
@@ -95,7 +97,7 @@ def jobs(figures: Figures) -> tuple[Table, list[str]]:
     rows = figures.jobs[:TOP_JOBS]
     return table("Jobs by energy", rows, (
         words("Job", rows, "job"), words("Status", rows, "status"), words("Model", rows, "model"), words("Phase", rows, "phase"),
-        words("Team", rows, "team"), instants("Start (UTC)", rows, "start_utc"), numbers("Hours", rows, "duration_h"),
+        words("Team", rows, "team"), instants("Start, UTC", rows, "start_utc"), numbers("Hours", rows, "duration_h"),
         amounts("IT energy", rows, "energy_kwh", ENERGY), amounts("Location-based", rows, "location_kg", MASS, CO2E, "no_location_kwh"),
         amounts("Embodied", rows, "embodied_kg", MASS, CO2E)), len(figures.jobs)), [row["status"] for row in rows]
 
@@ -118,7 +120,7 @@ def reconciliation(figures: Figures, simulated: bool) -> Table:
     for row in shown:
         row["simulated"], row["energy_kwh"] = simulated, row["energy_mj"] / 3.6e9
     return table("Where the energy went, beside the counters", shown, (
-        words("", shown, "what"), amounts("Energy", shown, "energy_kwh", ENERGY), counts("Exact (mJ)", shown, "energy_mj")))
+        words("", shown, "what"), amounts("Energy", shown, "energy_kwh", ENERGY), counts("Exact", shown, "energy_mj", "mJ")))
 
 
 def inference(figures: Figures) -> Table:
@@ -178,7 +180,7 @@ def factors(figures: Figures) -> Table:
 
 def _dashed(column: Column) -> Column:
     """Where a figure makes no sense a dash, not 'unknown'."""
-    return Column(column.label, ["–" if cell == "unknown" else cell for cell in column.cells[:_ROWS]], column.numeric)
+    return Column(column.label, ["–" if cell == "unknown" else cell for cell in column.cells[:_ROWS]], column.numeric, column.unit)
 
 
 def _mass(value: float | None) -> str:

@@ -14,11 +14,17 @@ PARTIAL = "†"
 
 @dataclass(frozen=True)
 class Column:
-    """A heading and its cells. numeric: set right, so that digits stand below each other."""
+    """A heading and its cells. numeric: set right, so that digits stand below each other. unit: of every cell."""
 
     label: str
     cells: list[str]
     numeric: bool = False
+    unit: str = ""
+
+    @property
+    def short(self) -> bool:
+        """Whether its cells are short enough to stay on one line."""
+        return not self.numeric and all(len(cell) <= 22 for cell in self.cells)
 
     @property
     def partial(self) -> bool:
@@ -56,23 +62,24 @@ def amounts(label: str, rows: Sequence[Row], key: str, scale: Scale, of: str = "
 
     missing: the column that says how much the figure leaves out.
     """
-    unit, factor = scale.unit_for(row[key] for row in rows)
+    known = [row[key] for row in rows if row[key] is not None]
+    unit, factor = scale.unit_for(known)
     cells = []
     for row in rows:
         value = row[key]
         mark = PARTIAL if missing and value is not None and row[missing] else ""
         cells.append(UNKNOWN if value is None else digits(value / factor) + mark)
-    return Column(f"{label} ({' '.join(filter(None, (unit, of)))})", cells, numeric=True)
+    return Column(label, cells, True, " ".join(filter(None, (unit, of))) if known else "")
 
 
-def numbers(label: str, rows: Sequence[Row], key: str) -> Column:
+def numbers(label: str, rows: Sequence[Row], key: str, unit: str = "") -> Column:
     """A column of figures to three significant digits."""
-    return Column(label, [digits(row[key]) for row in rows], numeric=True)
+    return Column(label, [digits(row[key]) for row in rows], True, unit)
 
 
-def counts(label: str, rows: Sequence[Row], key: str) -> Column:
+def counts(label: str, rows: Sequence[Row], key: str, unit: str = "") -> Column:
     """A column of whole numbers, all their digits."""
-    return Column(label, [UNKNOWN if row[key] is None else f"{row[key]:,}" for row in rows], numeric=True)
+    return Column(label, [UNKNOWN if row[key] is None else f"{row[key]:,}" for row in rows], True, unit)
 
 
 def shares(label: str, rows: Sequence[Row], key: str) -> Column:
