@@ -214,3 +214,23 @@ def test_every_row_of_emissions_is_the_oracles(
     )
     assert tuple(got.column_names) == FACT_EMISSIONS.names
     assert got.to_pylist() == sorted(oracle_emissions.emission_facts(energy, sites, grid, marginal, places), key=row_order)
+
+
+def test_what_rests_on_the_overhead_rests_on_its_rounded_figure() -> None:
+    """1 mJ x 0.5 is 0.5 mJ of overhead, rounded to 0: so are its emissions, where 0.5 mJ x 3600 g/kWh would not be."""
+    row = dict.fromkeys(FACT_ENERGY.names, 0) | {
+        "start_ms": BASE_MS, "end_ms": BASE_MS + HOUR_MS, "site": "s", "zone": "z", "node": "n", "device": "d", "device_kind": "gpu",
+        "line": "unattributed", "job": None, "boundary": "component", "simulated": False, "energy_mj": 1, "flags": None,
+    }
+    ever = {"start_ms": -EVER, "end_ms": EVER, "version": "v"}
+    given_figures = (
+        [{"site": "s", "pue": 1.5, **ever}],
+        [{"zone": "z", "direct_g_per_kwh": 3600.0, "period_ms": HOUR_MS, **ever}],
+        [{"zone": "z", "marginal_g_per_kwh": 7200.0, **ever}],
+        [{"node": "n", **ever}],
+    )
+    (got,) = emission_facts(
+        pa.Table.from_pylist([row], schema=table_schema(FACT_ENERGY)),
+        *(table(rows, types) for rows, types in zip(given_figures, (SITE_TYPES, GRID_TYPES, MARGINAL_TYPES, NODE_PLACE_TYPES), strict=True)),
+    ).to_pylist()
+    assert (got["overhead_mj"], got["location_ug"], got["overhead_location_ug"], got["marginal_screening_ug"]) == (0, 1, 0, 2)
