@@ -14,7 +14,7 @@ from wattlake_pipelines.account.kernels.intervals import CLASSES, OVERSUBSCRIBED
 from wattlake_pipelines.account.kernels.leaves import Presence
 from wattlake_pipelines.account.kernels.ranges import Ints, expand, group_starts, sort_order
 from wattlake_pipelines.account.kernels.rounding import largest_remainder
-from wattlake_pipelines.account.kernels.runs import code_strings
+from wattlake_pipelines.account.kernels.texts import code_strings
 
 #: A whole device, in millionths.
 WHOLE_PPM = 1_000_000

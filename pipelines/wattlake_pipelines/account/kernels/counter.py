@@ -6,28 +6,26 @@ from fractions import Fraction
 
 import numpy as np
 
-from wattlake_pipelines.account.kernels.ranges import Ints, expand, last_at_or_before
+from wattlake_pipelines.account.kernels.ranges import Ints, last_at_or_before
 from wattlake_pipelines.account.kernels.rounding import rounded_share
 from wattlake_pipelines.account.kernels.series import Series
-
-_BLOCK = 1 << 16
+from wattlake_pipelines.account.kernels.texts import BLOCK
 
 
 def cumulative(series: Series) -> Ints:
     """mJ per reading such that the difference of two of one series is the energy between them.
 
     A counter is that already. Powers are summed interval by interval; the sum runs on from one
-    series to the next and may wrap at 2^63, which no difference within a series shows.
+    series to the next, counters between them included, and may wrap at 2^63, which no difference
+    within a series shows.
     """
     powers = series.power[series.series] == 1
     if not powers.any():
         return series.value
-    if powers.all():
-        return np.cumsum(_trapezoids(series.value, series.ts_ms))
-    lengths = np.diff(np.append(series.start, len(series.ts_ms)))
-    _, at = expand(series.start[powers], lengths[powers])
-    total = series.value.copy()
-    total[at] = np.cumsum(_trapezoids(series.value[at], series.ts_ms[at]))
+    total = _trapezoids(series.value, series.ts_ms)
+    np.cumsum(total, out=total)
+    if not powers.all():
+        np.copyto(total, series.value, where=np.repeat(~powers, np.diff(np.append(series.start, len(total)))))
     return total
 
 
@@ -37,8 +35,8 @@ def _trapezoids(power_mw: Ints, ts_ms: Ints) -> Ints:
     Where the product might not fit, as with a gap of years, the sum is divided first.
     """
     energy = np.zeros(len(ts_ms), np.int64)
-    for low in range(1, len(ts_ms), _BLOCK):
-        high = min(low + _BLOCK, len(ts_ms))
+    for low in range(1, len(ts_ms), BLOCK):
+        high = min(low + BLOCK, len(ts_ms))
         length = ts_ms[low:high] - ts_ms[low - 1:high - 1]
         total = power_mw[low:high] + power_mw[low - 1:high - 1]
         if (int(total.max()) + 1) * (int(np.abs(length).max()) + 1) < 1 << 62:

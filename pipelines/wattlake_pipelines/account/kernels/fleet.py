@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from wattlake_pipelines.account.kernels.ranges import Bools, Ints, dense, find, last_at_or_before
-from wattlake_pipelines.account.kernels.runs import Coded
+from wattlake_pipelines.account.kernels.texts import Coded
 
 
 @dataclass(frozen=True)

@@ -10,8 +10,8 @@ import pyarrow as pa
 from wattlake_pipelines.account.kernels.counter import implausible
 from wattlake_pipelines.account.kernels.fleet import Inventory
 from wattlake_pipelines.account.kernels.ranges import Bools, Ints, among, distinct, expand, group_starts
-from wattlake_pipelines.account.kernels.runs import BLOCK
 from wattlake_pipelines.account.kernels.series import Attributes, Series
+from wattlake_pipelines.account.kernels.texts import BLOCK
 
 #: The classes of energy, in the order in which they win where intervals overlap.
 MEASURED, INTEGRATED, ESTIMATED, IMPUTED = range(4)

@@ -13,8 +13,8 @@ from wattlake_pipelines.account.kernels.fleet import Fleet, numbers, segment_at
 from wattlake_pipelines.account.kernels.intervals import FLAGS
 from wattlake_pipelines.account.kernels.leaves import Presence
 from wattlake_pipelines.account.kernels.ranges import Ints, dense, group_starts, sort_order
-from wattlake_pipelines.account.kernels.runs import Coded, code_strings
 from wattlake_pipelines.account.kernels.series import Attributes
+from wattlake_pipelines.account.kernels.texts import Coded, code_strings
 from wattlake_pipelines.arrow_schema import table_schema
 
 

@@ -10,18 +10,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from wattlake_pipelines.account.kernels.ranges import Bools, Ints, distinct
+from wattlake_pipelines.account.kernels.texts import BLOCK, Coded, code_strings, text_changes, without_nulls
 
-#: Rows handled at a time: the comparisons of a block stay in the processor's cache.
-BLOCK = 1 << 16
 _TEXTS = ("node", "device", "epoch", "device_kind", "method", "boundary")
-
-
-@dataclass(frozen=True)
-class Coded:
-    """Strings as codes: code order is code-point order. code: int64 per row; words: the distinct strings, sorted."""
-
-    code: Ints
-    words: pa.Array
 
 
 @dataclass(frozen=True)
@@ -55,7 +46,7 @@ def find_runs(readings: pa.Table) -> Runs:
     for batch in keys.to_batches():
         if not batch.num_rows:
             continue
-        arrays = [_without_nulls(column) for column in batch.columns]
+        arrays = [without_nulls(column) for column in batch.columns]
         at = _changes(arrays)
         starts.append(at + row)
         picked.append([_pick(array, at) for array in arrays])
@@ -69,32 +60,11 @@ def find_runs(readings: pa.Table) -> Runs:
     )
 
 
-def code_strings(chunks: list[pa.Array]) -> Coded:
-    """Codes in code-point order (Arrow orders strings by their UTF-8 bytes, which is the same). NULL is ''."""
-    texts = pa.chunked_array([c if pa.types.is_dictionary(c.type) else c.dictionary_encode() for c in map(_without_nulls, chunks)])
-    one = texts.unify_dictionaries().combine_chunks()
-    if isinstance(one, pa.ChunkedArray):
-        one = one.chunk(0)
-    words = one.dictionary.cast(pa.string())
-    rank = pc.rank(words, tiebreaker="dense").to_numpy().astype(np.int64) - 1
-    return Coded(rank[one.indices.to_numpy()], pc.unique(words).take(pc.sort_indices(pc.unique(words))))
-
-
 def _flat(column: pa.ChunkedArray) -> Ints:
     """int64 values as one numpy array; not copied where they are one chunk."""
     if column.num_chunks == 1:
         return np.asarray(column.chunk(0).to_numpy())
     return np.concatenate([np.zeros(0, np.int64), *(chunk.to_numpy() for chunk in column.chunks)])
-
-
-def _without_nulls(array: pa.Array) -> pa.Array:
-    if pa.types.is_dictionary(array.type):
-        if array.null_count or array.dictionary.null_count:
-            array = pc.fill_null(array.cast(pa.string()), "").dictionary_encode()
-        return array
-    if not array.null_count:
-        return array
-    return pc.fill_null(array, False if pa.types.is_boolean(array.type) else "")
 
 
 def _pick(array: pa.Array, at: Ints) -> pa.Array:
@@ -115,10 +85,8 @@ def _changes(arrays: list[pa.Array]) -> Ints:
         elif pa.types.is_boolean(array.type):
             if 0 < array.true_count < rows:
                 compared.append(array.to_numpy(zero_copy_only=False))
-        elif rows > 1:
-            differs = pc.not_equal(array[1:], array[:-1])
-            if differs.true_count:
-                found.append(np.flatnonzero(differs.to_numpy(zero_copy_only=False)) + 1)
+        else:
+            found.append(text_changes(array))
     if compared:
         for low in range(0, rows - 1, BLOCK):
             high = min(low + BLOCK, rows - 1)

@@ -9,7 +9,8 @@ import pyarrow as pa
 
 from wattlake_pipelines.account.kernels.fleet import Fleet
 from wattlake_pipelines.account.kernels.ranges import Ints, among, dense, distinct, expand, group_starts, sort_order
-from wattlake_pipelines.account.kernels.runs import BLOCK, Runs
+from wattlake_pipelines.account.kernels.runs import Runs
+from wattlake_pipelines.account.kernels.texts import BLOCK
 
 #: Below this many readings a piece, on average, single readings are moved instead.
 _SHORT = 64

@@ -7,6 +7,9 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pytest
+
+from wattlake_pipelines.account.kernels import counter as counter_module
+from wattlake_pipelines.account.kernels import intervals, runs, series, texts
 from wattlake_pipelines.account.kernels.energy import Settings, energy_facts
 
 HOUR = 3_600_000
@@ -213,3 +216,40 @@ def test_neither_order_nor_chunks_nor_encoding_show(chunk: int):
     others = {"jobs": jobs, "places": [], "cuts": [], "devices": []}
     made = {name: pa.Table.from_pylist(rows, schema=SCHEMAS[name]) for name, rows in others.items()}
     assert energy_facts(pieces, np.array([T0]), **made, settings=Settings()).to_pylist() == want
+
+
+def test_an_overlap_flags_whole_intervals_and_what_it_leaves_of_them():
+    # the powers of 60..120 s meet the counter by a second only; those of 120..180 s do not
+    rows = facts(counter([(0, 0), (60, 60), (61, 61)]) + power([(60, 1000), (120, 1000), (180, 1000)]), cuts=[
+        {"node": "n1", "cut_ms": T0 + s * 1000} for s in (60, 120)])
+    assert lines(rows, "measured_mj", "integrated_mj", "flags") == [(60, 0, None), (1, 59_000, "overlap"), (0, 60_000, None)]
+
+
+def test_of_two_epochs_at_once_the_smaller_by_code_point_holds():
+    rows = facts(counter([(0, 0), (60, 600)], epoch="é") + counter([(30, 0), (90, 60)], epoch="z"))
+    assert lines(rows, "energy_mj", "flags") == [(60 + 300, "overlap")]
+
+
+def test_powers_over_a_gap_of_years_are_exact():
+    rows = facts(power([(-10**9, 10**8 + 1), (10**9, 10**8)]), hours=(0,))
+    d, length = ((2 * 10**8 + 1) * 2 * 10**12 + 1000) // 2000, 2 * 10**12
+    half = length // 2
+    assert lines(rows, "imputed_mj") == [((2 * d * (half + HOUR) + length) // (2 * length) - (2 * d * half + length) // (2 * length),)]
+
+
+@pytest.mark.parametrize("kind", [pa.string(), pa.large_string(), pa.string_view()])
+@pytest.mark.parametrize("block", [2, 5, 1 << 16])
+def test_neither_block_nor_string_type_shows(kind: pa.DataType, block: int, monkeypatch: pytest.MonkeyPatch):
+    names = [("n1", "gpu0"), ("n1", "gpu10"), ("n1", ""), ("n10", "gpu0"), ("né", "cpu0"), ("né", "cpu1")]
+    rows = [r for n, d in names for r in counter([(60 * i, 50 * i + (400 if i == 5 else 0)) for i in range(9)], node=n, device=d)]
+    rows += [{**r, "epoch": "e2", "ts_ms": r["ts_ms"] + 700_000} for r in rows] + rows[3:7] + power([(45 * i, 9 + i) for i in range(9)])
+    want = facts(rows)
+    assert [r["device"] for r in want] == ["", "gpu0", "gpu10", "gpu0", "cpu0", "cpu1"]
+    for module in (counter_module, intervals, runs, series, texts):
+        monkeypatch.setattr(module, "BLOCK", block)
+    table = pa.Table.from_pylist(rows, schema=SCHEMAS["readings"])
+    for i, field in enumerate(table.schema):
+        if field.type == pa.string():
+            table = table.set_column(i, field.name, table.column(i).cast(kind))
+    made = {name: SCHEMAS[name].empty_table() for name in ("jobs", "places", "cuts", "devices")}
+    assert energy_facts(table.slice(0), np.array([T0]), **made, settings=Settings()).to_pylist() == want
