@@ -30,7 +30,7 @@ test-all: $(STAMP) ## Every test
 	$(BIN)/pytest -n $(WORKERS) $(PYTEST_ARGS)
 
 lint: $(STAMP) ## Style, types and the one-way rule
-	$(BIN)/ruff check contracts agents pipelines warehouse tests bench
+	$(BIN)/ruff check contracts agents pipelines warehouse tests bench docs
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
@@ -38,8 +38,9 @@ bench: $(STAMP) ## Speed and size against peers and limits; writes bench/results
 	$(UV_SYNC) --group bench --quiet
 	$(BIN)/python bench/run.py
 
-docs: $(STAMP) ## Write docs/reference.md and docs/commands.md anew
+docs: $(STAMP) ## Write reference.md, factors.md and commands.md in docs anew
 	$(BIN)/python -c "from wattlake_contracts.schema import reference_page; print(reference_page(), end='')" > docs/reference.md
+	$(BIN)/python -c "from wattlake_contracts.factors.page import factors_page; print(factors_page(), end='')" > docs/factors.md
 	$(BIN)/python docs/commands.py > docs/commands.md
 
 clean: ## Remove what make made
