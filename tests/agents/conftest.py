@@ -5,6 +5,8 @@ from __future__ import annotations
 import io
 import json
 import os
+import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -20,6 +22,10 @@ from wattlake_contracts.filelog.reader import bounds, read
 from wattlake_contracts.record import Damage, Record
 
 WATTLAKE = Path(sys.executable).with_name("wattlake")
+
+# a shell's background job has Ctrl-C ignored, and so would every process that a test starts
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 class Zone:
@@ -216,8 +222,8 @@ def state(tmp_path: Path) -> Path:
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
     """A file system of 1 MiB."""
-    if os.geteuid() != 0:
-        pytest.skip("only root may mount a small tmpfs")
+    if os.geteuid() != 0 or not shutil.which("mount"):
+        pytest.skip("only root may mount a small tmpfs, with mount(8)")
     folder = tmp_path / "disk"
     folder.mkdir()
     mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", folder], capture_output=True, text=True)
