@@ -60,7 +60,8 @@ def life_cycle(rows: list[Row]) -> str:
             y=alt.Y("model:N", sort=models, scale=alt.Scale(domain=models), title=None,
                     axis=alt.Axis(labels=first, ticks=False, domain=False, labelLimit=extent, minExtent=extent if first else 0)),
             x=alt.X("amount:Q", title=f"{unit} CO₂e", axis=alt.Axis(tickCount=4)),
-            color=alt.Color("phase:N", scale=colours, legend=alt.Legend(title=None, orient="top", symbolType="square", values=present, columns=8, columnPadding=24)),
+            color=alt.Color("phase:N", scale=colours, legend=alt.Legend(title=None, orient="top", symbolType="square", values=present, columns=8,
+                                                                        columnPadding=24)),
             order=alt.Order("order:Q"))
 
     return _svg(alt.hconcat(panel("Operational", "Operational, location-based", True), panel("Embodied", "Embodied, accrued", False),

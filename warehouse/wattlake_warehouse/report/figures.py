@@ -178,6 +178,7 @@ def _nothing(lake: Path, window_ms: tuple[int, int] | None, about: Row) -> Wattl
         return WattlakeError("holds nothing accounted in those days", subject=str(lake),
                              next_step="leave --from and --to out to see which days there are")
     if about["readings"]:
-        return WattlakeError(f"holds {about['readings']:,} readings and nothing accounted yet", subject=str(lake), next_step="`wattlake account`")
+        return WattlakeError(f"holds {about['readings']:,} reading{'' if about['readings'] == 1 else 's'} and nothing accounted yet",
+                             subject=str(lake), next_step="`wattlake account`")
     return WattlakeError("holds no readings and nothing accounted yet", subject=str(lake),
                          next_step="`wattlake run` fills it from the log; `wattlake demo` shows how it looks")

@@ -1,0 +1,227 @@
+"""The report: self-contained, escaped, complete and the same every time."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Callable
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+
+from wattlake_contracts.errors import WattlakeError
+from wattlake_warehouse.lake import open_lake
+from wattlake_warehouse.report.figures import collect
+from wattlake_warehouse.report.page import render
+
+COMMAND = [sys.executable, "-c", "from wattlake_agents.command import main; main()"]
+HOSTILE = "<script>alert(1)</script><img src=x onerror=alert(1)>\"'&"
+
+
+class Tags(HTMLParser):
+    """All tags with their attributes, and the text."""
+
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.words: list[str] = []
+        self.feed(page)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+
+    def handle_data(self, data: str) -> None:
+        self.words.append(data)
+
+    @property
+    def text(self) -> str:
+        return " ".join(" ".join(self.words).split())
+
+
+def run(*args: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([*COMMAND, "report", *args], capture_output=True, text=True, timeout=120, env={**os.environ, **environment})
+
+
+@pytest.fixture(scope="module")
+def page(lake: Path) -> str:
+    return render(collect(lake), "Example & Sons")
+
+
+def test_it_loads_nothing_and_runs_nothing(page: str) -> None:
+    found = Tags(page)
+    assert not {"script", "link", "iframe", "object", "embed", "form", "base"} & {tag for tag, _ in found.tags}
+    for _, attributes in found.tags:
+        assert not any(name.startswith("on") or name in {"src", "href", "srcset", "xlink:href", "action", "data"} for name in attributes)
+    assert not re.search(r"url\(|@import|javascript:", page)
+    # nothing but the name of the SVG vocabulary looks like an address
+    assert set(re.findall(r"https?://[^\"' <]+", page)) <= {"http://www.w3.org/2000/svg"}
+
+
+def test_the_content_security_policy_allows_styles_only(page: str) -> None:
+    policies = [a["content"] or "" for tag, a in Tags(page).tags if tag == "meta" and a.get("http-equiv") == "Content-Security-Policy"]
+    assert len(policies) == 1
+    assert "default-src 'none'" in policies[0]
+    assert "script-src" not in policies[0]
+    assert policies[0].index("default-src") == 0
+    # it must come before what it governs
+    assert page.index("Content-Security-Policy") < page.index("<style")
+
+
+def test_hostile_names_stay_text(new_lake: Callable[..., Path], filling: str) -> None:
+    name = HOSTILE.replace("'", "''")
+    lake = new_lake(filling + f"UPDATE lake.dim_jobs SET model = '{name}', team = '{name}', phase = 'train' WHERE job = 'train-1';"
+                    f"UPDATE lake.fact_emissions SET zone = '{name}' WHERE zone = 'NO'; UPDATE lake.rejects SET reason = '{name}';")
+    page = render(collect(lake), HOSTILE)
+    found = Tags(page)
+    assert HOSTILE in " ".join(found.words)
+    assert not {"script", "img"} & {tag for tag, _ in found.tags}
+    svgs = re.findall(r"<svg.*?</svg>", page, flags=re.DOTALL)
+    assert len(svgs) == 3
+    assert all("<script" not in svg and "<img" not in svg for svg in svgs)
+
+
+def test_the_same_lake_gives_the_same_bytes(lake: Path, page: str) -> None:
+    assert render(collect(lake), "Example & Sons") == page
+
+
+def test_every_section_is_there(page: str) -> None:
+    text = Tags(page).text
+    for heading in ("IT energy", "Facility overhead", "Location-based, Scope 2", "Upstream, Scope 3.3", "Embodied, accrued", "Coverage", "Measured",
+                    "Life cycle of each model", "Energy and the grid over time", "Jobs", "Where the energy went", "Inference", "Data movement",
+                    "Hardware", "Data quality", "Method and factors", "Factors in use", "Example & Sons"):
+        assert heading in text
+    for label in ("not market-based", "For what-if only", "average allocation", "estimate or default", "a grid operator, hourly", "facility report 2025"):
+        assert label in text
+
+
+def test_headline_figures_are_the_facts(lake: Path, page: str) -> None:
+    text = Tags(page).text
+    with open_lake(lake) as connection:
+        energy, overhead, location, upstream = connection.execute(
+            "SELECT sum(energy_mj) / 3.6e9, sum(overhead_mj) / 3.6e9, (sum(location_ug) + sum(overhead_location_ug)) / 1e9, sum(upstream_ug) / 1e9 "
+            "FROM fact_emissions WHERE NOT simulated").fetchall()[0]
+    assert f"IT energy {energy:.0f} kWh" in text
+    assert f"Facility overhead {overhead:.1f} kWh" in text
+    assert f"Location-based, Scope 2 {location:.1f} kg CO₂e" in text
+    assert f"Upstream, Scope 3.3 {upstream:.2f} kg CO₂e" in text
+
+
+def test_the_lines_add_up_to_the_counters_exactly(lake: Path, page: str) -> None:
+    with open_lake(lake) as connection:
+        for simulated in (False, True):
+            found = connection.execute(f"SELECT sum(energy_mj) FROM fact_energy WHERE simulated = {simulated} GROUP BY line").fetchall()
+            lines = [f"{mj:,}" for (mj,) in found]
+            (counted,) = connection.execute(f"SELECT sum(counter_mj) FROM counters WHERE outermost AND simulated = {simulated}").fetchall()[0]
+            assert all(line in page for line in lines)
+            assert page.count(f"{counted:,}") == 2  # the sum of the lines, and the counters
+    assert page.count(">Difference<") + page.count(">Difference ") == 2
+
+
+def test_failed_jobs_are_visible(page: str) -> None:
+    assert '<td class="status-failed">failed</td>' in page
+    assert "2 jobs failed or were cancelled" in page
+
+
+def test_unknown_is_said_and_a_partial_sum_is_marked(page: str) -> None:
+    text = Tags(page).text
+    assert "left out of the sums" in text
+    assert "† leaves out what is unknown" in text
+    assert "unknown site" in text
+
+
+def test_simulated_figures_are_announced_and_marked(page: str, new_lake: Callable[..., Path], filling: str) -> None:
+    assert "Some of these figures are simulated." in page
+    simulated_row = re.search(r"<tr><th[^>]*>sim-train <span class=\"sim\">simulated</span></th>", page)
+    assert simulated_row is not None
+    without = "".join(f"DELETE FROM lake.{table} WHERE simulated;" for table in ("fact_energy", "fact_emissions", "fact_embodied", "dim_jobs",
+                                                                                 "reading_bounds"))
+    assert 'class="sim"' not in render(collect(new_lake(filling + without)))
+
+
+def test_a_lake_of_simulated_data_only_marks_every_tile(new_lake: Callable[..., Path], filling: str) -> None:
+    only = "".join(f"DELETE FROM lake.{table} WHERE NOT simulated;" for table in ("fact_energy", "fact_emissions", "fact_embodied"))
+    page = render(collect(new_lake(filling + only)))
+    assert "All energy figures here are simulated." in page
+    tiles = re.findall(r"<li><span class=\"label\">.*?</li>", page)
+    assert len(tiles) == 7
+    assert all('class="sim"' in tile for tile in tiles)
+
+
+def test_every_chart_has_a_name_and_a_table(page: str) -> None:
+    figures = re.findall(r"<figure>.*?</figure>", page, flags=re.DOTALL)
+    assert len(figures) == 3
+    for figure in figures:
+        assert re.search(r'role="img" aria-label="[^"]{20,}"', figure)
+        assert "<figcaption>" in figure
+    tables = re.findall(r"<table>\s*<caption>(.+?)</caption>", page)
+    assert len(tables) == page.count("<table>")
+    assert "Life cycle of each model, by phase" in tables
+
+
+def test_an_empty_lake_says_what_to_do(empty_lake: Path) -> None:
+    with pytest.raises(WattlakeError, match="nothing accounted yet") as caught:
+        collect(empty_lake)
+    assert "wattlake run" in caught.value.next_step
+
+
+def test_readings_that_wait_for_accounting_are_named(new_lake: Callable[..., Path]) -> None:
+    lake = new_lake("INSERT INTO lake.raw_readings (node, device, ts_ms, energy_mj) VALUES ('a', 'gpu0', 1772409600000, 5)")
+    with pytest.raises(WattlakeError, match="1 reading and nothing accounted") as caught:
+        collect(lake)
+    assert "wattlake account" in caught.value.next_step
+
+
+def test_a_lake_with_energy_only_is_reported_without_inventing_the_rest(new_lake: Callable[..., Path], filling: str) -> None:
+    bare = "".join(f"DELETE FROM lake.{table};" for table in ("fact_emissions", "fact_embodied", "fact_transfers", "fact_serving", "dim_jobs",
+                                                              "rejects", "reading_bounds",
+                                                              "ref_grid", "ref_sites", "commits"))
+    page = render(collect(new_lake(filling + bare)))
+    text = Tags(page).text
+    assert "Location-based, Scope 2 unknown" in text
+    assert "Embodied, accrued unknown" in text
+    assert "No inference job" in text
+    assert "No transfers were recorded" in text
+    assert "holds no inventory" in text
+
+
+def test_the_command_writes_the_file_and_prints_its_path_last(lake: Path, tmp_path: Path) -> None:
+    out = tmp_path / "new folder" / "report.html"
+    done = run("--lake", str(lake), "--out", str(out), WATTLAKE_REPORT_ORGANISATION="Ministry")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[-1] == str(out)
+    assert "Ministry" in out.read_text(encoding="utf-8")
+
+
+def test_the_figures_come_as_json(lake: Path) -> None:
+    done = run("--lake", str(lake), "--format", "json", "--from", "2026-03-02", "--to", "2026-03-03")
+    figures = json.loads(done.stdout)
+    assert figures["from_utc"] == "2026-03-02T00:00:00Z"
+    assert figures["to_utc"] == "2026-03-03T00:00:00Z"
+    assert sum(row["energy_mj"] for row in figures["lines"]) < figures["counters"][0]["facts_mj"]
+    assert figures["headline"][0]["energy_kwh"] == pytest.approx(35.09481489944444)
+
+
+def test_a_window_shows_its_lines_and_the_whole_lakes_counters(lake: Path) -> None:
+    text = Tags(render(collect(lake, (1_772_409_600_000, 1_772_496_000_000)))).text
+    assert "Sum of the lines, whole lake" in text
+    assert "2026-03-02 00:00 to 2026-03-03 00:00 UTC" in text
+
+
+@pytest.mark.parametrize(("args", "said"), [
+    (("--from", "yesterday"), "is no day"), (("--from", "2026-03-03", "--to", "2026-03-03"), "--to must be after --from"), (("--from", "1970-01-01"),
+                                                                                                                            "out of range"),
+    (("--format", "pdf"), "not one of html, json")])
+def test_a_wrong_option_is_a_usage_error(lake: Path, args: tuple[str, ...], said: str) -> None:
+    done = run("--lake", str(lake), *args)
+    assert done.returncode == 2
+    assert said in done.stderr
+
+
+def test_days_without_data_are_said(lake: Path) -> None:
+    done = run("--lake", str(lake), "--from", "2027-01-01")
+    assert done.returncode == 1
+    assert "nothing accounted in those days" in done.stderr
