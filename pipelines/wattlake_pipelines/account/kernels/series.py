@@ -88,9 +88,7 @@ def line_up(runs: Runs, fleet: Fleet, run_device: Ints) -> tuple[Series, Attribu
     simulated, device_kind, boundary, method = unpacked
     attributes = Attributes(method, boundary, device_kind, simulated)
     none = np.zeros(0, np.int64)
-    device = names // (2 * max(epochs, 1))
-    power = names // max(epochs, 1) % 2
-    lined = Series(runs.ts_ms, runs.value, runs.start, series, attribute, device, power, none, none)
+    lined = Series(runs.ts_ms, runs.value, runs.start, series, attribute, names // (2 * epochs), names // epochs % 2, none, none)
     again, falls = _steps(lined.ts_ms)
     ordered = _in_order(lined, falls)
     if ordered is not lined:
