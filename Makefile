@@ -2,6 +2,7 @@
 # Python 3.11+ and make are all that must be there: uv is fetched into .tools where it is missing.
 SHELL := /bin/sh
 PYTEST_ARGS ?=
+DEMO_ARGS ?=
 # two at a time: most tests are short processes that wait for each other
 WORKERS ?= 2
 
@@ -21,7 +22,7 @@ help: ## Show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
 demo: $(STAMP) ## A small life cycle on this machine, ending with a report
-	@$(BIN)/wattlake demo
+	@$(BIN)/wattlake demo $(DEMO_ARGS)
 
 test: $(STAMP) ## The tests that take minutes
 	$(BIN)/pytest -n $(WORKERS) -m "not slow" $(PYTEST_ARGS)

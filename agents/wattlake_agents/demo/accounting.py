@@ -10,7 +10,7 @@ from wattlake_agents.demo.process import wait_until, wattlake
 from wattlake_agents.demo.settings import NODE, SITE, STORE
 from wattlake_agents.demo.stage import Stage, StepError
 from wattlake_agents.jobs.announcer import Announcer
-from wattlake_contracts.errors import INCOMPLETE
+from wattlake_contracts.errors import INCOMPLETE, WattlakeError
 
 _FIRST_READING_S = 30.0
 #: Longer than the agent's interval: the last job's end lies between two readings then.
@@ -33,8 +33,8 @@ def place(stage: Stage) -> str:
     row = {"zone": stage.zone, "pue": stage.pue, "source": stage.pue_source, "estimated": not stage.pue_given}
     try:
         Announcer(stage.folder.log, NODE, "reference").write("sites", [{"site": site, **row} for site in (SITE, STORE)])
-    except Exception as error:
-        raise StepError(str(error), stage.log) from error
+    except WattlakeError as error:
+        raise StepError(f"{error.subject}: {error.what}", stage.log) from error
     return f"zone {stage.zone}, PUE {stage.pue:g}"
 
 

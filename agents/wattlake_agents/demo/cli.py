@@ -25,7 +25,7 @@ PueOption = Annotated[float | None, typer.Option("--pue", help="PUE of where thi
 
 @app.command()
 def demo(out: OutOption = Path("demo"), zone: ZoneOption = "WORLD", pue: PueOption = None) -> None:
-    """A whole small life cycle on this machine, ending with a report. It takes about a minute.
+    """A whole small life cycle on this machine, ending with a report. It takes one to two minutes.
 
     The agent reads this machine's energy counters (or estimates where there are none) while a tiny
     model is prepared, tried out, trained, fine-tuned and served in plain Python. Every byte, token
@@ -46,7 +46,7 @@ def demo(out: OutOption = Path("demo"), zone: ZoneOption = "WORLD", pue: PueOpti
         table = settings(folder, f"Wattlake demo: grid of zone {zone} and PUE {value:g} are defaults, not this machine's own" if pue is None
                          else f"Wattlake demo: the grid of zone {zone} is a default, not this machine's own")
         folder.config.write_text(toml(table), encoding="utf-8")
-        say(f"wattlake demo: {len(STEPS)} steps in about a minute, in {folder.root}")
+        say(f"wattlake demo: {len(STEPS)} steps in one to two minutes, in {folder.root}")
         stage = Stage(folder, environment(folder, table), zone, value, source, pue is not None, folder.logs)
         carry_out(stage)
         energy = "an estimate from CPU load, for no counter can be read here" if stage.estimated else "read from this machine's own sensors"

@@ -17,7 +17,7 @@ _LABELS = {"team": "demo", "project": "wattlake-demo", "user": "demo"}
 _SERVING_JOB = "demo-serve"
 #: Learning rates that are tried, and the exit code expected: the last one is far too high.
 _RATES = ((0.1, 0), (1.0, 0), (30.0, DIVERGED))
-_EXPERIMENT_S, _TRAIN_S, _TUNE_S, _SERVE_S = 3.0, 10.0, 5.0, 8.0
+_EXPERIMENT_S, _TRAIN_S, _TUNE_S, _SERVE_S = 3.0, 8.0, 4.0, 6.0
 _READY_S = 30.0
 
 

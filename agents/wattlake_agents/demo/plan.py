@@ -43,6 +43,7 @@ def carry_out(stage: Stage, steps: tuple[Step, ...] = STEPS) -> None:
     try:
         for number, step in enumerate(steps, start=1):
             stage.log = stage.folder.logs / f"{number:02}-{step.name}.log"
+            stage.log.touch()
             print(f"[{number:>2}/{len(steps)}] {step.title:<38}", end="", file=sys.stderr, flush=True)
             at = time.monotonic()
             try:

@@ -42,11 +42,13 @@ class Stage:
         """Run a command to its end; its stdout. StepError if its exit code is not one of those expected."""
         child = self.start(command, stdout=subprocess.PIPE)
         out, _ = child.communicate()
+        # an error is told on stderr, which is in the log already
+        last_word = self._last_word()
         with self.log.open("a", encoding="utf-8") as log:
             log.write(out)
             log.write(f"exit code {child.returncode}\n")
         if child.returncode not in expect:
-            raise StepError(f"`{process.shown(command)}` ended with exit code {child.returncode}: {self._last_word()}", self.log)
+            raise StepError(f"`{process.shown(command)}` ended with exit code {child.returncode}: {last_word}", self.log)
         return out
 
     def wattlake(self, *arguments: str, expect: Sequence[int] = (0,)) -> str:
