@@ -48,8 +48,11 @@ WHERE d.total_mj > coalesce(x.held_mj, 0);
 
 INSERT INTO lake.fact_energy BY NAME
 SELECT start_ms, start_ms + 3600000 AS end_ms, site, zone, node, device, device_kind, line, job, boundary, simulated, energy_mj,
-       if(class = 'measured' AND NOT gap, energy_mj, 0) AS measured_mj, if(class = 'integrated' AND NOT gap, energy_mj, 0) AS integrated_mj,
-       if(class = 'estimated' AND NOT gap, energy_mj, 0) AS estimated_mj, if(gap, energy_mj, 0) AS imputed_mj,
+       -- a rest is wall (integrated) less parts (measured), class by class
+       CASE WHEN device_kind = 'rest' THEN -energy_mj WHEN class = 'measured' AND NOT gap THEN energy_mj ELSE 0 END AS measured_mj,
+       CASE WHEN gap THEN 0 WHEN device_kind = 'rest' THEN 2 * energy_mj ELSE 0 END AS integrated_mj,
+       if(class = 'estimated' AND NOT gap, energy_mj, 0) AS estimated_mj,
+       CASE WHEN NOT gap THEN 0 WHEN device_kind = 'rest' THEN 2 * energy_mj ELSE energy_mj END AS imputed_mj,
        if(gap, 0.25, 1.0) AS coverage, if(node = 'c1', 'conflict,outlier', NULL) AS flags
 FROM lines;
 

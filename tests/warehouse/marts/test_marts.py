@@ -84,6 +84,18 @@ def test_totals_are_exact_integers(opened: duckdb.DuckDBPyConnection) -> None:
     assert one(opened, "SELECT count(*) FROM footprint_totals WHERE energy_mj <> measured_mj + integrated_mj + estimated_mj + imputed_mj") == 0
 
 
+def test_shares_stay_within_one_though_the_classes_of_a_rest_are_differences(opened: duckdb.DuckDBPyConnection) -> None:
+    assert one(opened, "SELECT count(*) FROM fact_energy WHERE measured_mj < 0") > 0
+    for name in FOOTPRINTS:
+        for row in rows(opened, f"FROM {name}"):
+            shares = [row[f"{kind}_share"] for kind in ("measured", "integrated", "estimated", "imputed")]
+            assert all(0 <= share <= 1 for share in shares)
+            assert sum(shares) == pytest.approx(1)
+    train = rows(opened, "FROM footprint_by_job WHERE job = 'train-1'")[0]
+    rest, energy = opened.execute("SELECT sum(energy_mj) FILTER (device_kind = 'rest'), sum(energy_mj) FROM fact_energy WHERE job = 'train-1'").fetchall()[0]
+    assert train["integrated_share"] == pytest.approx(rest / energy)
+
+
 def test_a_job_without_attributes_is_none_and_what_no_job_held_is_named(opened: duckdb.DuckDBPyConnection) -> None:
     found = {(r["job"], r["model"], r["phase"], r["team"]) for r in rows(opened, "FROM footprint_by_job")}
     assert ("half-1", "(none)", "(none)", "(none)") in found

@@ -18,6 +18,7 @@
 --   lines_difference_mj [mJ]: total less the four lines; 0 in a sound lake
 --   classes_difference_mj [mJ]: total less the four classes; 0 in a sound lake
 -- Caveats:
+--   The classes of a `rest` are differences, wall less parts, so one of them may be negative; the total may be too.
 --   Integers on purpose: closure is exact or it is broken. For the comparison with the counters see `counters`.
 SELECT utc_day(start_ms - start_ms % 86400000) AS day_utc,
        node,

@@ -11,6 +11,7 @@
 --   emissions_known: whether these rows have location-based (or embodied) emissions
 -- Caveats:
 --   Topics overlap: each looks at all rows from one side. Within `class` and within `basis` they add up to all energy.
+--   What a machine draws beyond its parts (`rest`) counts as the class of the machine's own reading; in fact_energy its classes are differences.
 WITH whole AS (SELECT simulated, sum(energy_mj) AS whole_mj FROM fact_energy GROUP BY simulated),
 found AS (
     SELECT 'rejects' AS topic, coalesce(kind, 'unreadable') || ': ' || reason AS subject, CAST(NULL AS BOOLEAN) AS simulated,
@@ -24,8 +25,10 @@ found AS (
     FROM fact_emissions WHERE estimated GROUP BY simulated
     UNION ALL
     SELECT 'class', class.name, simulated, count(*), sum(class.mj), NULL
-    FROM (SELECT simulated, unnest([{'name': 'measured', 'mj': measured_mj}, {'name': 'integrated', 'mj': integrated_mj},
-                                    {'name': 'estimated', 'mj': estimated_mj}, {'name': 'imputed', 'mj': imputed_mj}]) AS class
+    FROM (SELECT simulated, unnest(if(device_kind = 'rest',
+                 [{'name': class_of_rest(measured_mj, integrated_mj, estimated_mj, imputed_mj), 'mj': energy_mj}],
+                 [{'name': 'measured', 'mj': measured_mj}, {'name': 'integrated', 'mj': integrated_mj},
+                  {'name': 'estimated', 'mj': estimated_mj}, {'name': 'imputed', 'mj': imputed_mj}])) AS class
           FROM fact_energy)
     WHERE class.mj <> 0 GROUP BY class.name, simulated
     UNION ALL

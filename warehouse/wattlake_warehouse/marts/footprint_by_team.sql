@@ -28,6 +28,7 @@
 --   no_embodied_days: item-days whose embodied emissions are unknown
 -- Caveats:
 --   A sum leaves out what is unknown; the no_… column says how much that is.
+--   What a machine draws beyond its parts (`rest`) counts as the class of the machine's own reading; in fact_energy its classes are differences.
 --   What no job held is there too, under (unattributed), (pool_idle): the rows add up to the whole lake.
 SELECT if(t.job IS NULL, '(' || t.line || ')', coalesce(d.team, '(none)')) AS team,
        if(t.job IS NULL, '(' || t.line || ')', coalesce(d.project, '(none)')) AS project,

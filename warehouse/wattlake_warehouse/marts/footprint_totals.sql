@@ -28,9 +28,14 @@
 --   estimated_embodied_ug [µg CO2e]: of embodied_ug, from an estimated or default factor
 -- Caveats:
 --   A sum leaves out what is unknown; the no_… column beside it says how much that is.
+--   What a machine draws beyond its parts (`rest`) counts as the class of the machine's own reading; in fact_energy its classes are differences.
 --   Integers are exact: energy_mj is the sum of its four classes, and over all rows it is the sum of fact_energy.
 WITH parts AS (
-    SELECT line, job, simulated, energy_mj, measured_mj, integrated_mj, estimated_mj, imputed_mj,
+    SELECT line, job, simulated, energy_mj,
+           of_class('measured', measured_mj, device_kind, energy_mj, measured_mj, integrated_mj, estimated_mj, imputed_mj) AS measured_mj,
+           of_class('integrated', integrated_mj, device_kind, energy_mj, measured_mj, integrated_mj, estimated_mj, imputed_mj) AS integrated_mj,
+           of_class('estimated', estimated_mj, device_kind, energy_mj, measured_mj, integrated_mj, estimated_mj, imputed_mj) AS estimated_mj,
+           of_class('imputed', imputed_mj, device_kind, energy_mj, measured_mj, integrated_mj, estimated_mj, imputed_mj) AS imputed_mj,
            -- an integer before it is added up: sums of doubles depend on the order
            CAST(round(coverage * (end_ms - start_ms)) AS BIGINT) AS covered_ms, end_ms - start_ms AS period_ms
     FROM fact_energy

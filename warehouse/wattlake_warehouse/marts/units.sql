@@ -6,3 +6,10 @@ CREATE TEMP MACRO hours(ms) AS ms / 3.6e6;           -- 1 h = 3.6e6 ms
 CREATE TEMP MACRO ratio(part, whole) AS part / nullif(whole, 0);
 CREATE TEMP MACRO utc(ms) AS epoch_ms(ms);           -- a TIMESTAMP without a zone, in UTC
 CREATE TEMP MACRO utc_day(ms) AS CAST(epoch_ms(ms) AS DATE);
+-- The classes of a `rest` are differences (wall less parts) and may be negative. As a share of energy it counts as one class, that of
+-- the whole's own reading, which is the greatest of the four.
+CREATE TEMP MACRO class_of_rest(measured, integrated, estimated, imputed) AS
+    CASE greatest(measured, integrated, estimated, imputed)
+        WHEN measured THEN 'measured' WHEN integrated THEN 'integrated' WHEN estimated THEN 'estimated' ELSE 'imputed' END;
+CREATE TEMP MACRO of_class(class, part, kind, energy, measured, integrated, estimated, imputed) AS
+    if(kind = 'rest', if(class_of_rest(measured, integrated, estimated, imputed) = class, energy, 0), part);
