@@ -34,10 +34,11 @@ def left_running(out: Path) -> list[str]:
     return found
 
 
+@pytest.mark.timeout(1200)
 def test_the_demo_ends_with_a_report_of_all_that_happened_and_can_be_repeated(wattlake: Path, tmp_path: Path) -> None:
     out = tmp_path / "demo"
     for _ in range(2):
-        done = subprocess.run([wattlake, "demo", "--out", out, "--zone", "FR"], capture_output=True, text=True, timeout=280, cwd=tmp_path,
+        done = subprocess.run([wattlake, "demo", "--out", out, "--zone", "FR"], capture_output=True, text=True, timeout=500, cwd=tmp_path,
                               check=False)
         assert done.returncode == 0, done.stderr
         assert done.stdout.splitlines()[-1] == str(out / "report.html")
