@@ -8,7 +8,7 @@ from wattlake_warehouse.report.quantities import DATA, ENERGY, MASS, UNKNOWN, VO
 
 
 @pytest.mark.parametrize(("kwh", "shown"), [
-    (0, "0 mWh"), (0.0000012, "1.20 mWh"), (0.000999, "999 mWh"), (0.00123, "1.23 Wh"), (0.9994, "999 Wh"), (0.9996, "1.00 kWh"), (12.345,
+    (0, "0 kWh"), (0.0000012, "1.20 mWh"), (0.000999, "999 mWh"), (0.00123, "1.23 Wh"), (0.9994, "999 Wh"), (0.9996, "1.00 kWh"), (12.345,
                                                                                                                                    "12.3 kWh"),
                                                                                                                                    (999.4, "999 kWh"),
     (999.7, "1.00 MWh"), (1234567, "1.23 GWh"), (-0.5, "-500 Wh"), (None, UNKNOWN),
@@ -30,7 +30,8 @@ def test_digits_are_three_and_never_an_exponent(value: float | None, shown: str)
 
 
 @pytest.mark.parametrize(("value", "shown"), [
-    (0.0, "0 %"), (1.0, "100 %"), (0.99999, "> 99.9 %"), (0.00001, "< 0.1 %"), (0.123456, "12.3 %"), (0.999, "99.9 %"), (1.5, "150 %"), (None, UNKNOWN)])
+    (0.0, "0 %"), (1.0, "100 %"),
+    (0.99999, "> 99.9 %"), (0.00001, "< 0.1 %"), (0.123456, "12.3 %"), (0.999, "99.9 %"), (0.9, "90.0 %"), (1.5, "150 %"), (None, UNKNOWN)])
 def test_a_share_is_0_or_100_percent_only_where_it_is(value: float | None, shown: str) -> None:
     assert share(value) == shown
 

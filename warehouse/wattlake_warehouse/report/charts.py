@@ -20,6 +20,9 @@ _HELD = ("held by jobs", "held by no job")
 _ZONES = ("#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#8a8a8a")
 _INK, _FAINT = "#010203", "#040506"  # stand for the page's own colours, see _themed
 _WIDTH = 680
+TOP_MODELS = 12
+#: right: the browser's font may be wider than the one that measured the words
+_PADDING = {"left": 5, "right": 28, "top": 5, "bottom": 5}
 _ISO = "%Y-%m-%dT%H:%M:%SZ"
 _FONT = "system-ui, sans-serif"
 
@@ -27,18 +30,19 @@ _FONT = "system-ui, sans-serif"
 def life_cycle(rows: list[Row]) -> str:
     """Stacked bars per model: operational (location-based, overhead included) and embodied, by phase.
 
-    rows: of footprint_by_phase; what no job held is left out. '' if there is nothing to draw.
+    rows: of footprint_by_phase; what no job held is left out, and so are all models but the
+    TOP_MODELS that emitted most. '' if there is nothing to draw.
     """
-    data, amounts = [], []
+    mixed = len({row["simulated"] for row in rows}) > 1
+    data = []
     for row in rows:
         if row["phase"].startswith("(") and row["phase"] != "(none)":
             continue
-        model = _named(row, "model")
+        model = _named(row, "model") if mixed else row["model"]
         operational = _sum(row["location_kg"], row["overhead_location_kg"])
         for what, value in (("Operational", operational), ("Embodied", row["embodied_kg"])):
             if value:
                 data.append({"model": model, "phase": row["phase"], "order": phase_order(row["phase"]), "what": what, "kg": value})
-                amounts.append(value)
     if not data:
         return ""
     totals = {(d["model"], d["what"]): 0.0 for d in data}
@@ -47,10 +51,11 @@ def life_cycle(rows: list[Row]) -> str:
     unit, factor = MASS.unit_for(totals.values())
     for d in data:
         d["amount"] = d["kg"] / factor
-    models = sorted({d["model"] for d in data}, key=lambda m: -totals.get((m, "Operational"), 0.0))
+    models = sorted({d["model"] for d in data}, key=lambda m: (-totals.get((m, "Operational"), 0.0), m))[:TOP_MODELS]
+    data = [d for d in data if d["model"] in models]
     colours = alt.Scale(domain=list(PHASES), range=list(_PHASE_COLOURS))
     # room for the labels by their length: the browser's font may be wider than the one that measured them
-    extent = min(200, max(len(m) for m in models) * 8)
+    extent = min(240, max(len(m) for m in models) * 9)
     present = [p for p in PHASES if any(d["phase"] == p for d in data)]
 
     def panel(what: str, title: str, first: bool) -> Any:
@@ -58,14 +63,14 @@ def life_cycle(rows: list[Row]) -> str:
                           width=(_WIDTH - extent) // 2 - 20, height=34 * len(models))
         return chart.mark_bar(height=20).encode(
             y=alt.Y("model:N", sort=models, scale=alt.Scale(domain=models), title=None,
-                    axis=alt.Axis(labels=first, ticks=False, domain=False, labelLimit=extent, minExtent=extent if first else 0)),
+                    axis=alt.Axis(labels=first, ticks=False, domain=False, labelLimit=extent * 4 // 5, minExtent=extent if first else 0)),
             x=alt.X("amount:Q", title=f"{unit} CO₂e", axis=alt.Axis(tickCount=4)),
             color=alt.Color("phase:N", scale=colours, legend=alt.Legend(title=None, orient="top", symbolType="square", values=present, columns=8,
                                                                         columnPadding=24)),
             order=alt.Order("order:Q"))
 
-    return _svg(alt.hconcat(panel("Operational", "Operational, location-based", True), panel("Embodied", "Embodied, accrued", False),
-                            spacing=30).resolve_scale(color="shared"))
+    return _svg(alt.hconcat(panel("Operational", "Operational, location-based", True),
+                            panel("Embodied", "Embodied, accrued", False), spacing=30).resolve_scale(color="shared"))
 
 
 def series(rows: list[Row], zones: list[Row], step: str) -> str:
@@ -132,7 +137,7 @@ def _sum(*values: float | None) -> float | None:
 def _svg(chart: Any) -> str:
     text = {"labelFont": _FONT, "titleFont": _FONT, "labelFontSize": 12, "titleFontSize": 12, "titleFontWeight": "normal",
             "labelColor": _INK, "titleColor": _INK}
-    styled = (chart.configure(background="transparent", font=_FONT)
+    styled = (chart.configure(background="transparent", font=_FONT, padding=_PADDING)
               .configure_axis(**text, gridColor=_FAINT, domainColor=_FAINT, tickColor=_FAINT)
               .configure_axisX(grid=False).configure_legend(**text)
               .configure_title(font=_FONT, fontSize=13, fontWeight=600, color=_INK).configure_view(stroke=None))

@@ -31,6 +31,8 @@ class Scale:
         """The value with its own best unit; `unknown` for None."""
         if value is None:
             return UNKNOWN
+        if value == 0:
+            return f"0 {next(name for name, factor in self.units if factor == 1)}"
         name, factor = self.unit_for([value])
         return f"{digits(value / factor)} {name}"
 
@@ -60,12 +62,14 @@ def share(value: float | None) -> str:
     """A share as a percentage: 0 % and 100 % only where it is exactly that."""
     if value is None:
         return UNKNOWN
+    if value in {0, 1}:
+        return f"{value * 100:.0f} %"
     percent = 100 * value
     if 0 < percent < 0.1:
         return "< 0.1 %"
     if 99.9 < percent < 100:
         return "> 99.9 %"
-    return f"{percent:.3g} %"
+    return f"{digits(percent)} %"
 
 
 def _rounded(value: float) -> float:

@@ -15,6 +15,7 @@ _LINES = {
     "pool_idle": "Idle floor of devices that no job held", "unattributed": "Held by no job (unattributed)",
 }
 _ROWS = 25
+_LIFE_CYCLE_ROWS = 40
 
 
 @dataclass(frozen=True)
@@ -65,14 +66,22 @@ def findings(figures: Figures) -> list[str]:
 
 
 def life_cycle(figures: Figures) -> Table:
-    """Per model and phase; what no job held comes last."""
-    rows = sorted(figures.life_cycle, key=lambda r: (r["simulated"], r["model"].startswith("("), r["model"], phase_order(r["phase"])))
+    """Per model and phase: the models that used most first, what no job held last."""
+    used: dict[tuple[bool, str], float] = {}
+    for row in figures.life_cycle:
+        key = (row["simulated"], row["model"])
+        used[key] = used.get(key, 0.0) + row["energy_kwh"]
+    ordered = sorted(figures.life_cycle, key=lambda r: (r["simulated"], r["model"].startswith("("), -used[r["simulated"], r["model"]],
+                                                        r["model"], phase_order(r["phase"])))
+    # the rows of no job are shown whatever the number of models
+    models = [r for r in ordered if not r["model"].startswith("(")][:_LIFE_CYCLE_ROWS]
+    rows = [r for r in ordered if r in models or r["model"].startswith("(")]
     rows = [{**r, "overhead_and_it_kg": _plus(r["location_kg"], r["overhead_location_kg"])} for r in rows]
     return table("Life cycle of each model, by phase", rows, (
         words("Model", rows, "model"), words("Phase", rows, "phase"), amounts("IT energy", rows, "energy_kwh", ENERGY),
         amounts("Location-based", rows, "overhead_and_it_kg", MASS, CO2E, "no_location_kwh"),
         amounts("Upstream", rows, "upstream_kg", MASS, CO2E, "no_upstream_kwh"),
-        amounts("Embodied", rows, "embodied_kg", MASS, CO2E, "no_embodied_days"), shares("Measured", rows, "measured_share")))
+        amounts("Embodied", rows, "embodied_kg", MASS, CO2E, "no_embodied_days"), shares("Measured", rows, "measured_share")), len(ordered))
 
 
 def series(rows: list[Row], step: str) -> Table:
