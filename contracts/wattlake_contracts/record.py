@@ -42,11 +42,12 @@ class Record:
 
 @dataclass(frozen=True, slots=True)
 class Stored:
-    """A record together with its place: its offset, and where its bytes end in their segment."""
+    """A record together with its place: its offset, and where its bytes end in their segment. crc: CRC32C of its meta and payload."""
 
     offset: int
     record: Record
     end: int
+    crc: int = 0
 
 
 @dataclass(frozen=True, slots=True)

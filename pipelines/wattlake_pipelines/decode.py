@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from functools import cache
 from typing import Annotated, Any, NamedTuple
 
@@ -9,11 +10,11 @@ import msgspec
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+
 from wattlake_contracts.column import Column, Type
 from wattlake_contracts.kind import Kind, accepts
 from wattlake_contracts.kinds import KINDS
 from wattlake_contracts.record import ARROW, JSON, Record
-
 from wattlake_pipelines.arrow_schema import ARROW_TYPES, kind_schema
 
 #: A record is at most 1 MB on the file log; a broker may be set to allow more, but not without end.
@@ -57,6 +58,17 @@ class Decoded(NamedTuple):
 
 def decode(record: Record) -> Decoded:
     """The rows of a record; DecodeError, and nothing else, if it cannot be used whatever its bytes are."""
+    kind = _kind(record)
+    content_type = _content_type(record)
+    if content_type == ARROW:
+        table = _arrow(record.payload, kind)
+        return Decoded(table, np.arange(table.num_rows), [])
+    if content_type == JSON:
+        return _json(record.payload, kind)
+    raise DecodeError(f"content type {record.meta.content_type!r} is neither {ARROW} nor {JSON}")
+
+
+def _kind(record: Record) -> Kind:
     kind = KINDS.get(record.meta.kind)
     if kind is None:
         raise DecodeError(f"unknown kind {record.meta.kind!r}")
@@ -64,13 +76,11 @@ def decode(record: Record) -> Decoded:
         raise DecodeError(why)
     if len(record.payload) > MAX_PAYLOAD_BYTES:
         raise DecodeError(f"payload of {len(record.payload)} bytes is over the limit of {MAX_PAYLOAD_BYTES}")
-    content_type = record.meta.content_type.partition(";")[0].strip().lower()
-    if content_type == ARROW:
-        table = _arrow(record.payload, kind)
-        return Decoded(table, np.arange(table.num_rows), [])
-    if content_type == JSON:
-        return _json(record.payload, kind)
-    raise DecodeError(f"content type {record.meta.content_type!r} is neither {ARROW} nor {JSON}")
+    return kind
+
+
+def _content_type(record: Record) -> str:
+    return record.meta.content_type.partition(";")[0].strip().lower()
 
 
 def _arrow(payload: bytes | memoryview, kind: Kind) -> pa.Table:
@@ -99,7 +109,7 @@ def _arrow(payload: bytes | memoryview, kind: Kind) -> pa.Table:
             continue
         values = source.column(names.index(column.name))
         columns.append(values if values.type == target else _converted(values, column, target))
-    return pa.Table.from_arrays(columns, schema=kind_schema(kind))
+    return pa.Table.from_arrays(columns, schema=_schema(kind.name))
 
 
 def _converted(values: pa.ChunkedArray, column: Column, target: pa.DataType) -> pa.ChunkedArray:
@@ -158,8 +168,10 @@ _PYTHON_TYPES: dict[Type, Any] = {
 }
 
 
+# the caches go by name, for to hash a kind is to walk through all its columns
 @cache
-def _struct(kind: Kind) -> type[msgspec.Struct]:
+def _struct(name: str) -> type[msgspec.Struct]:
+    kind = KINDS[name]
     fields = [(f"c{i}", _PYTHON_TYPES[c.type] | None, None) for i, c in enumerate(kind.columns)]
     # the fields have neutral names, for a column may be called as a method of Struct
     names = {f"c{i}": c.name for i, c in enumerate(kind.columns)}
@@ -167,25 +179,72 @@ def _struct(kind: Kind) -> type[msgspec.Struct]:
 
 
 @cache
-def _decoder(kind: Kind) -> msgspec.json.Decoder[Any]:
-    return msgspec.json.Decoder(list[_struct(kind)])  # type: ignore[misc]  # the struct is made from the contract at run time
+def _decoder(name: str) -> msgspec.json.Decoder[Any]:
+    return msgspec.json.Decoder(list[_struct(name)])  # type: ignore[misc]  # the struct is made from the contract at run time
+
+
+@cache
+def _schema(name: str) -> pa.Schema:
+    return kind_schema(KINDS[name])
 
 
 _raw_rows = msgspec.json.Decoder(list[msgspec.Raw]).decode
 _any_object = msgspec.json.Decoder(dict[str, Any]).decode
 
 
+def decode_all(records: Sequence[Record]) -> list[Decoded | DecodeError]:
+    """decode() of each record, its error in its place; JSON records of one kind are turned into columns together."""
+    made: list[Decoded | DecodeError] = []
+    waiting: dict[str, list[tuple[int, list[Any], np.ndarray, list[RowReject]]]] = {}
+    for number, record in enumerate(records):
+        try:
+            kind = _kind(record)
+            if _content_type(record) == JSON:
+                waiting.setdefault(kind.name, []).append((number, *_json_structs(record.payload, kind)))
+                made.append(DecodeError("no rows"))
+            else:
+                made.append(decode(record))
+        except DecodeError as error:
+            made.append(error)
+    for name, found in waiting.items():
+        for number, decoded in _together(found, KINDS[name]):
+            made[number] = decoded
+    return made
+
+
+def _together(found: list[tuple[int, list[Any], np.ndarray, list[RowReject]]], kind: Kind) -> Iterator[tuple[int, Decoded | DecodeError]]:
+    try:
+        whole = _table([row for _, rows, _, _ in found for row in rows], kind)
+    except DecodeError:
+        # one of them cannot be used: find out which
+        for number, rows, numbers, rejects in found:
+            try:
+                yield number, Decoded(_table(rows, kind), numbers, rejects)
+            except DecodeError as error:
+                yield number, error
+        return
+    at = 0
+    for number, rows, numbers, rejects in found:
+        yield number, Decoded(whole.slice(at, len(rows)), numbers, rejects)
+        at += len(rows)
+
+
 def _json(payload: bytes | memoryview, kind: Kind) -> Decoded:
+    rows, numbers, rejects = _json_structs(payload, kind)
+    return Decoded(_table(rows, kind), numbers, rejects)
+
+
+def _json_structs(payload: bytes | memoryview, kind: Kind) -> tuple[list[Any], np.ndarray, list[RowReject]]:
     text = bytes(payload).strip()
     if text[:1] != b"[":
         text = b"[" + text + b"]"
     rejects: list[RowReject] = []
     try:
-        rows = _decoder(kind).decode(text)
+        rows = _decoder(kind.name).decode(text)
         numbers = np.arange(len(rows))
     except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError):
         rows, numbers, rejects = _json_rows(text, kind)
-    return Decoded(_table(rows, kind), numbers, rejects)
+    return rows, numbers, rejects
 
 
 def _json_rows(text: bytes, kind: Kind) -> tuple[list[Any], np.ndarray, list[RowReject]]:
@@ -194,7 +253,7 @@ def _json_rows(text: bytes, kind: Kind) -> tuple[list[Any], np.ndarray, list[Row
         raws = _raw_rows(text)
     except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError) as error:
         raise DecodeError(f"not JSON: {_short(error)}") from error
-    struct = _struct(kind)
+    struct = _struct(kind.name)
     one = msgspec.json.Decoder(struct).decode
     rows, numbers, rejects = [], [], []
     for number, raw in enumerate(raws):
@@ -231,7 +290,7 @@ def _table(rows: list[Any], kind: Kind) -> pa.Table:
             columns.append(pa.array(values, ARROW_TYPES[column.type]))
         except (pa.ArrowException, UnicodeEncodeError, OverflowError) as error:
             raise DecodeError(f"column {column.name}: {_short(error)}") from error
-    return pa.Table.from_arrays(columns, schema=kind_schema(kind))
+    return pa.Table.from_arrays(columns, schema=_schema(kind.name))
 
 
 def _short(error: BaseException) -> str:

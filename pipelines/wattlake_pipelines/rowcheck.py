@@ -12,9 +12,9 @@ from typing import NamedTuple
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+
 from wattlake_contracts.column import Column, Type
 from wattlake_contracts.kind import Kind, Rule
-
 from wattlake_pipelines.arrow_schema import conform, kind_schema
 
 #: How far a sensor's clock may run ahead of the time at which its record was written down.
@@ -70,6 +70,20 @@ def check(table: pa.Table, kind: Kind, appended_ms: pa.Array | pa.ChunkedArray |
         any_bad |= _numpy(fault.is_valid())
     bad = np.flatnonzero(any_bad)
     return Checked(table.filter(pa.array(~any_bad)), bad, _plain(reasons.take(pa.array(bad))))
+
+
+def within_bounds(columns: Mapping[str, np.ndarray], kind: Kind, appended_ms: int) -> bool:
+    """Whether all values of these integer columns are within the contract's bounds, and no `ts_ms` runs ahead.
+
+    columns: without nulls. appended_ms: of the earliest record. False says no more than that some
+    row may be bad: `check` tells which, and why.
+    """
+    for name, values in columns.items():
+        column = kind.column(name)
+        if len(values) and ((column.minimum is not None and values.min() < column.minimum) or (column.maximum is not None and values.max() > column.maximum)):
+            return False
+    ts_ms = columns.get("ts_ms")
+    return ts_ms is None or not len(ts_ms) or bool(ts_ms.max() <= appended_ms + AHEAD_MS)
 
 
 def joined(faults: Sequence[pa.Array | pa.ChunkedArray]) -> pa.Array:

@@ -102,7 +102,7 @@ def scan(raw: mmap.mmap | bytes, view: memoryview, name: str, base: int, next_ba
                     yield Damage(offset, 1, name, position, f"unreadable meta: {error}", bytes(view[position : position + _RAW_KEPT]))
                     position, expected = stop, offset + 1
                     continue
-            yield Stored(offset, Record(meta, seq, appended_ms, bytes(view[body + meta_len : stop])), stop)
+            yield Stored(offset, Record(meta, seq, appended_ms, bytes(view[body + meta_len : stop])), stop, body_crc)
         position, expected = stop, offset + 1
     tail_from, tail_to = max(expected, start), min(next_base, end)
     if bad_from >= 0 or tail_to > tail_from:

@@ -9,7 +9,6 @@ from pathlib import Path
 import apache_beam as beam
 import msgspec
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from apache_beam.options.pipeline_options import PipelineOptions
 
@@ -73,7 +72,7 @@ def _write_shard(pieces: Sequence[ReadingPiece], seen: pa.Table, folder: Path, a
     raw = [f for f in files if f.day_ms >= 0]
     hours = [h for f in raw for h in f.hours_ms]
     dirty = [("readings", str(shard), min(hours), max(hours) + 3_600_000)] if hours else []
-    latest = max((pc.max(p.runs.rows["ts_ms"]).as_py() for p in pieces), default=-1) if hours else -1
+    latest = max((int(p.runs.ts_ms.max()) for p in pieces), default=-1) if hours else -1
     return Part(files, dirty, sum(f.rows for f in raw), 0, latest)
 
 

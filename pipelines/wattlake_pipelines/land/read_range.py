@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from zlib import crc32
 
 import numpy as np
@@ -11,11 +11,11 @@ import pyarrow as pa
 
 from wattlake_contracts.kind import Kind
 from wattlake_contracts.kinds import KINDS, READINGS
-from wattlake_contracts.record import Damage, Record, Stored
+from wattlake_contracts.record import Damage, Record
 from wattlake_pipelines.arrow_schema import kind_schema
-from wattlake_pipelines.decode import DecodeError, decode
-from wattlake_pipelines.land.piece import RECORDS, ReadingPiece, pack
-from wattlake_pipelines.land.runs import to_runs
+from wattlake_pipelines.decode import DecodeError, decode_all
+from wattlake_pipelines.land.messages import Messages, by_shard
+from wattlake_pipelines.land.piece import RECORDS, pack
 from wattlake_pipelines.land.source import Range
 from wattlake_pipelines.rowcheck import check
 
@@ -23,8 +23,8 @@ from wattlake_pipelines.rowcheck import check
 _BODY_KEPT = 4096
 #: The one key of all that is not a reading: it is little, and one worker writes it.
 BOOK = -1
-#: What a reading says of itself if it says nothing (import and agent always do).
-READING_DEFAULTS = {"device_kind": "other", "epoch": "0", "boundary": "component", "simulated": False}
+#: Messages of a form not seen yet are decoded together up to so many bytes: then their forms are known.
+_UNKNOWN_BYTES = 1 << 20
 
 
 class _Rejects:
@@ -67,39 +67,63 @@ def read_range(where: Range, shards: int) -> Iterator[tuple[int, bytes]]:
     rejects = _Rejects()
     if where.gone:
         rejects.gone(where)
-    by_kind: dict[str, list[tuple[Record, pa.Table]]] = {}
+    others: list[Record] = []
     identities: list[tuple[str, str, str, int, int, int]] = []
+    readings = Messages(lambda found: _checked(READINGS, found, rejects))
+    unknown: list[tuple[Record, int, pa.Table]] = []
+    unknown_bytes = 0
     for item in where.read():
         if isinstance(item, Damage):
             rejects.damage(where, item)
             continue
-        record = item.record
-        identities.append((record.meta.kind, record.meta.node, record.meta.boot, record.seq, record.appended_ms, crc32(record.payload)))
-        _take(item, by_kind, rejects)
-    for shard, piece in _reading_pieces(by_kind.pop(READINGS.name, []), shards, rejects):
-        yield shard, piece.to_bytes()
-    columns = list(zip(*identities, strict=True)) or [()] * len(RECORDS)
+        record, meta = item.record, item.record.meta
+        identities.append((meta.kind, meta.node, meta.boot, record.seq, record.appended_ms, item.crc))
+        if meta.kind != READINGS.name:
+            others.append(record)
+        elif not readings.known(record, item.crc):
+            unknown += [(record, item.crc, table) for _, table in _decoded([record], rejects)]
+            unknown_bytes += len(record.payload)
+            if unknown_bytes >= _UNKNOWN_BYTES:
+                readings.decoded(unknown)
+                unknown, unknown_bytes = [], 0
+        if readings.full:
+            yield from _pieces(readings, shards)
+    if unknown:
+        readings.decoded(unknown)
+    yield from _pieces(readings, shards)
+    columns = list(zip(*identities, strict=True)) or [[] for _ in RECORDS]
     records = pa.table([pa.array(column, field.type) for column, field in zip(columns, RECORDS, strict=True)], schema=RECORDS)
+    by_kind: dict[str, list[tuple[Record, pa.Table]]] = {}
+    for record, table in _decoded(others, rejects):
+        by_kind.setdefault(record.meta.kind, []).append((record, table))
     landed = [_with_identity(KINDS[name], found, rejects) for name, found in sorted(by_kind.items())]
     yield BOOK, pack((records, pa.Table.from_pylist(rejects.rows, REJECT_SCHEMA), *landed))
 
 
-def _take(item: Stored, by_kind: dict[str, list[tuple[Record, pa.Table]]], rejects: _Rejects) -> None:
-    record = item.record
-    try:
-        decoded = decode(record)
-    except DecodeError as error:
-        rejects.record(record, str(error))
-        return
-    for bad in decoded.rejects:
-        rejects.record(record, bad.reason, bad.row, bad.body)
-    if decoded.table.num_rows:
-        by_kind.setdefault(record.meta.kind, []).append((record, decoded.table))
+def _pieces(readings: Messages, shards: int) -> Iterator[tuple[int, bytes]]:
+    for piece in readings.take_out():
+        if shards == 1:
+            yield 0, piece.to_bytes()
+        else:
+            yield from ((shard, part.to_bytes()) for shard, part in by_shard(piece, lambda node: shard_of(node, shards)))
 
 
-def _checked(kind: Kind, found: list[tuple[Record, pa.Table]], rejects: _Rejects) -> tuple[pa.Table, np.ndarray]:
+def _decoded(records: list[Record], rejects: _Rejects) -> Iterator[tuple[Record, pa.Table]]:
+    """The records that hold rows, with them; the rest is rejected."""
+    for record, decoded in zip(records, decode_all(records), strict=True):
+        if isinstance(decoded, DecodeError):
+            rejects.record(record, str(decoded))
+            continue
+        for bad in decoded.rejects:
+            rejects.record(record, bad.reason, bad.row, bad.body)
+        if decoded.table.num_rows:
+            yield record, decoded.table
+
+
+def _checked(kind: Kind, found: Sequence[tuple[Record, pa.Table]], rejects: _Rejects) -> tuple[pa.Table, np.ndarray]:
     """(good rows, the number of the record that each came in)."""
-    table = pa.concat_tables([t for _, t in found])
+    # messages are many and small: as one piece they are checked at once
+    table = pa.concat_tables([t for _, t in found]).combine_chunks()
     record_of = np.repeat(np.arange(len(found)), [t.num_rows for _, t in found])
     earliest = min(record.appended_ms for record, _ in found)
     checked = check(table, kind, earliest)
@@ -114,49 +138,6 @@ def _checked(kind: Kind, found: list[tuple[Record, pa.Table]], rejects: _Rejects
             rejects.record(record, str(reason), int(index - first[record_of[index]]), repr({k: v for k, v in row.items() if v is not None}))
         record_of = np.delete(record_of, checked.bad_index)
     return checked.good, record_of
-
-
-def _reading_pieces(found: list[tuple[Record, pa.Table]], shards: int, rejects: _Rejects) -> Iterator[tuple[int, ReadingPiece]]:
-    if not found:
-        return
-    good, record_of = _checked(READINGS, found, rejects)
-    if good.num_rows == 0:
-        return
-    good = _fill(good)
-    records = pa.table([pa.array(c, f.type) for c, f in zip(
-        zip(*((r.meta.kind, r.meta.node, r.meta.boot, r.seq, r.appended_ms, crc32(r.payload)) for r, _ in found), strict=True),
-        RECORDS, strict=True)], schema=RECORDS)
-    cuts = np.flatnonzero(np.diff(record_of, prepend=-1))
-    runs = to_runs(good, cuts)
-    of_run = record_of[runs.starts]
-    if shards == 1:
-        yield 0, ReadingPiece(runs, records, of_run)
-        return
-    node = runs.attributes["node"].combine_chunks().dictionary_encode()
-    shard_by_code = np.array([shard_of(n, shards) for n in node.dictionary.to_pylist()])
-    shard_of_run = shard_by_code[node.indices.to_numpy()]
-    shard_of_row = np.repeat(shard_of_run, runs.lengths)
-    for shard in np.unique(shard_of_run).tolist():
-        keep = pa.array(shard_of_row == shard)
-        part = good.filter(keep)
-        part_record = record_of[shard_of_row == shard]
-        part_runs = to_runs(part, np.flatnonzero(np.diff(part_record, prepend=-1)))
-        yield shard, ReadingPiece(part_runs, records, part_record[part_runs.starts])
-
-
-def _fill(table: pa.Table) -> pa.Table:
-    """Put in what a reading leaves unsaid, so that nothing downstream asks again."""
-    for name, value in READING_DEFAULTS.items():
-        index = table.schema.get_field_index(name)
-        if table.column(index).null_count:
-            table = table.set_column(index, name, table.column(index).fill_null(value))
-    index = table.schema.get_field_index("method")
-    if table.column(index).null_count:
-        import pyarrow.compute as pc
-
-        unsaid = pc.if_else(pc.is_valid(table["energy_mj"]), "counter", "integrated")
-        table = table.set_column(index, "method", pc.coalesce(table["method"], unsaid))
-    return table
 
 
 def _with_identity(kind: Kind, found: list[tuple[Record, pa.Table]], rejects: _Rejects) -> pa.Table:

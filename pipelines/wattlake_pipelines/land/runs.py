@@ -13,6 +13,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from wattlake_contracts.layout import HOUR_MS
+
 #: What the rows of a run have in common.
 ATTRIBUTES = ("node", "device", "device_kind", "epoch", "method", "boundary", "simulated")
 
@@ -23,18 +25,22 @@ Ints = NDArray[np.int64]
 class Runs:
     """Rows and their runs.
 
-    rows: columns ts_ms, energy_mj, power_mw. attributes: one row per run, columns ATTRIBUTES.
-    starts, lengths: where each run's rows lie; rows of no run do not count.
+    ts_ms, value: per row; the value is a power in mW or a counter in mJ, as its run says. starts,
+    lengths: where each run's rows lie; rows of no run do not count. Within a run time does not fall,
+    and all is one hour. text: for each run its row in `texts`, which has the columns ATTRIBUTES and
+    `power` (bool).
     """
 
-    rows: pa.Table
-    attributes: pa.Table
+    ts_ms: Ints
+    value: Ints
     starts: Ints
     lengths: Ints
+    text: Ints
+    texts: pa.Table
 
     def select(self, chosen: Ints) -> Runs:
         """Only these runs, in this order; the rows stay where they are."""
-        return Runs(self.rows, self.attributes.take(pa.array(chosen)), self.starts[chosen], self.lengths[chosen])
+        return Runs(self.ts_ms, self.value, self.starts[chosen], self.lengths[chosen], self.text[chosen], self.texts)
 
 
 def run_bounds(column: pa.ChunkedArray) -> tuple[Ints, pa.Array]:
@@ -57,13 +63,33 @@ def run_bounds(column: pa.ChunkedArray) -> tuple[Ints, pa.Array]:
 
 
 def to_runs(table: pa.Table, cuts: Ints) -> Runs:
-    """A table of readings as runs; cuts: rows at which a run begins in any case (records, hours)."""
+    """A table of checked readings as runs; cuts: rows at which a run begins in any case (records), ascending."""
+    none = np.empty(0, np.int64)
+    power = table["energy_mj"].is_null()
+    parts = {name: run_bounds(table[name]) for name in ATTRIBUTES} | {"power": run_bounds(power)}
     if table.num_rows == 0:
-        return Runs(table.select(["ts_ms", "energy_mj", "power_mw"]), table.select(list(ATTRIBUTES)), np.empty(0, np.int64), np.empty(0, np.int64))
-    parts = {name: run_bounds(table[name]) for name in ATTRIBUTES}
+        return Runs(none, none, none, none, none, pa.table({name: values for name, (_, values) in parts.items()}))
+    # each reading has exactly one of the two
+    value = pc.coalesce(table["energy_mj"], table["power_mw"]).to_numpy()
     starts = np.unique(np.concatenate([cuts, *(s for s, _ in parts.values())]))
-    attributes = pa.table({name: values.take(pa.array(np.searchsorted(s, starts, side="right") - 1)) for name, (s, values) in parts.items()})
-    return Runs(table.select(["ts_ms", "energy_mj", "power_mw"]), attributes, starts, np.diff(starts, append=table.num_rows))
+    texts = pa.table({name: values.take(pa.array(np.searchsorted(s, starts, side="right") - 1)) for name, (s, values) in parts.items()})
+    ts_ms = table["ts_ms"].to_numpy()
+    begins, text = cut_at_hours(ts_ms, starts)
+    return Runs(ts_ms, value, begins, np.diff(begins, append=len(ts_ms)), text, texts)
+
+
+def cut_at_hours(ts_ms: Ints, starts: Ints) -> tuple[Ints, Ints]:
+    """(starts, given run of each): runs that take all rows, cut also where time falls and where the hour changes."""
+    falls = np.flatnonzero(ts_ms[1:] < ts_ms[:-1]) + 1
+    begins = np.union1d(starts, falls) if len(falls) else starts
+    lengths = np.diff(begins, append=len(ts_ms))
+    # time does not fall in a run, so its first and its last row tell
+    crossing = np.flatnonzero(ts_ms[begins] // HOUR_MS != ts_ms[begins + lengths - 1] // HOUR_MS)
+    if len(crossing):
+        rows = gather_index(begins, lengths, crossing)
+        changes = np.flatnonzero(np.diff(ts_ms[rows] // HOUR_MS)) + 1
+        begins = np.union1d(begins, rows[changes])
+    return begins, np.searchsorted(starts, begins, side="right") - 1
 
 
 def gather_index(starts: Ints, lengths: Ints, order: Ints) -> Ints:

@@ -49,14 +49,18 @@ def write_book(parts: Sequence[bytes], seen: pa.Table, folder: Path, attempt: st
     records = pa.concat_tables([tables[0] for tables in unpacked])
     is_fresh = fresh(records, seen)
     taken = records.filter(pa.array(is_fresh))
+    # the usual case: every record is new and was read once, so every row counts
+    all_new = bool(is_fresh.all())
     files, dirty, watermark = [], [], -1
     by_kind: dict[str, list[pa.Table]] = {}
     for tables in unpacked:
         for table in tables[2:]:
             by_kind.setdefault(table.schema.metadata[b"kind"].decode(), []).append(table)
-    rejects = [_of_records(pa.concat_tables([tables[1] for tables in unpacked]), taken, keep_unnamed=True)]
+    rejected = pa.concat_tables([tables[1] for tables in unpacked])
+    rejects = [rejected if all_new else _of_records(rejected, taken, keep_unnamed=True)]
     for name, found in sorted(by_kind.items()):
-        rows = _of_records(pa.concat_tables(found), taken)
+        rows = pa.concat_tables(found).combine_chunks()
+        rows = rows if all_new else _of_records(rows, taken)
         if rows.num_rows == 0:
             continue
         if name == REJECTS.name:

@@ -15,28 +15,47 @@ from wattlake_contracts.tables import RAW_READINGS, READING_BOUNDS
 from wattlake_pipelines.lake.manifest import StagedFile, file_sha256, parquet_options, stage
 from wattlake_pipelines.land.bounds import reading_bounds
 from wattlake_pipelines.land.piece import ReadingPiece
-from wattlake_pipelines.land.runs import ATTRIBUTES, Ints, Runs, codes, gather_index
+from wattlake_pipelines.land.runs import ATTRIBUTES, Ints, codes, gather_index
 from wattlake_pipelines.land.seen import fresh
 
 _SERIES = ("node", "device", "epoch")
-_VALUES = ("ts_ms", "energy_mj", "power_mw")
+#: Columns with statistics: readers choose row groups by time. Those of texts cost half of the writing, and say
+#: nothing where every row group holds all nodes.
+_STATISTICS = ["ts_ms", "energy_mj", "power_mw", "seq"]
+
+
+class Scratch:
+    """Arrays that are used again for every hour: memory touched for the first time costs more than the work on it."""
+
+    def __init__(self) -> None:
+        self._arrays: dict[str, np.ndarray] = {}
+
+    def of(self, name: str, size: int, kind: type[np.generic]) -> np.ndarray:
+        """An array of this size with anything in it; the one given before under the name is gone."""
+        held = self._arrays.get(name)
+        if held is None or len(held) < size or held.dtype != kind:
+            held = self._arrays[name] = np.empty(max(size, 1) * 9 // 8, kind)
+        return held[:size]
 
 
 @dataclass(frozen=True)
 class _Sorted:
-    """Rows in their final order, and the stretches of one origin in it.
+    """The runs of a shard in their final order, by hour, series and time.
 
-    index: row numbers in that order. hour, series: per stretch. attributes, identity: one row per
-    stretch. lengths: rows of each.
+    pieces: (ts_ms, value) of the rows. piece, start, lengths: where each run's rows lie. hour, series:
+    of each run. text, record: its rows in `texts` and `records`.
     """
 
-    values: dict[str, pa.Array]
-    index: Ints
+    pieces: list[tuple[Ints, Ints]]
+    piece: Ints
+    start: Ints
     lengths: Ints
     hour: Ints
     series: Ints
-    attributes: pa.Table
-    identity: pa.Table
+    text: Ints
+    record: Ints
+    texts: pa.Table
+    records: pa.Table
 
 
 def write_readings(pieces: Sequence[ReadingPiece], seen: pa.Table, folder: Path, attempt: str, shard: int, batch: int) -> list[StagedFile]:
@@ -45,10 +64,10 @@ def write_readings(pieces: Sequence[ReadingPiece], seen: pa.Table, folder: Path,
     Rows are sorted by hour, node, device, epoch and time; one row group per hour, so that
     accounting an hour reads that hour. Records seen before, or twice here, are left out.
     """
-    runs, records, record_of = _joined(pieces, seen)
-    if len(runs.starts) == 0:
+    sorted_rows = _sort(pieces, seen)
+    if len(sorted_rows.hour) == 0:
         return []
-    sorted_rows = _sort(runs, records, record_of)
+    scratch = Scratch()
     files, bounds = [], []
     day = sorted_rows.hour // DAY_MS * DAY_MS
     for one in np.unique(day).tolist():
@@ -57,45 +76,30 @@ def write_readings(pieces: Sequence[ReadingPiece], seen: pa.Table, folder: Path,
         path.parent.mkdir(parents=True, exist_ok=True)
         begin, end = np.searchsorted(day, [one, one + 1])
         hours = np.unique(sorted_rows.hour[begin:end])
-        rows, found = _write_day(sorted_rows, hours, path, batch)
+        rows, found = _write_day(sorted_rows, hours, path, batch, scratch)
         bounds += found
         files.append(StagedFile(RAW_READINGS.name, name, str(path), rows, path.stat().st_size, file_sha256(path), one, shard, tuple(hours.tolist())))
     files.append(stage(READING_BOUNDS.name, pa.concat_tables(bounds), folder, f"{shard}-{attempt}.parquet"))
     return files
 
 
-def _joined(pieces: Sequence[ReadingPiece], seen: pa.Table) -> tuple[Runs, pa.Table, Ints]:
-    """The runs of all fresh records of all pieces, the records, and the record of each run."""
+def _sort(pieces: Sequence[ReadingPiece], seen: pa.Table) -> _Sorted:
+    """The runs of all fresh records of all pieces, in order; nothing here looks at every row."""
     records = pa.concat_tables([p.records for p in pieces])
-    row_base = np.cumsum([0, *(p.runs.rows.num_rows for p in pieces)])
+    texts = pa.concat_tables([p.runs.texts for p in pieces])
     record_base = np.cumsum([0, *(p.records.num_rows for p in pieces)])
-    record_of = np.concatenate([p.record_of + base for p, base in zip(pieces, record_base, strict=False)])
-    whole = Runs(
-        pa.concat_tables([p.runs.rows for p in pieces]), pa.concat_tables([p.runs.attributes for p in pieces]),
-        np.concatenate([p.runs.starts + base for p, base in zip(pieces, row_base, strict=False)]),
-        np.concatenate([p.runs.lengths for p in pieces]))
-    keep = np.flatnonzero(fresh(records, seen)[record_of])
-    return whole.select(keep), records, record_of[keep]
-
-
-def _sort(runs: Runs, records: pa.Table, record_of: Ints) -> _Sorted:
-    values = {name: runs.rows[name].combine_chunks() for name in _VALUES}
-    ts = values["ts_ms"].to_numpy()
-    starts, lengths, parent, hour = _cut_at_hours(runs, ts)
-    series = _series_codes(runs.attributes)[parent]
-    order = np.lexsort((ts[starts], series, hour))
-    index = gather_index(starts, lengths, order)
-    lengths = lengths[order]
-    if not _in_order(ts[index], lengths, hour[order], series[order]):
-        # a message out of order, or two that lap: sort the rows themselves
-        of_row = np.repeat(order, lengths)
-        by_row = np.lexsort((ts[index], series[of_row], hour[of_row]))
-        index, of_row = index[by_row], of_row[by_row]
-        begins = np.flatnonzero(np.diff(of_row, prepend=-1))
-        order, lengths = of_row[begins], np.diff(begins, append=len(index))
-    origin = parent[order]
-    return _Sorted(values, index, lengths, hour[order], series[order], runs.attributes.take(pa.array(origin)),
-                   records.select(["boot", "seq"]).take(pa.array(record_of[origin])))
+    text_base = np.cumsum([0, *(p.runs.texts.num_rows for p in pieces)])
+    record = np.concatenate([p.record_of + base for p, base in zip(pieces, record_base, strict=False)])
+    text = np.concatenate([p.runs.text + base for p, base in zip(pieces, text_base, strict=False)])
+    piece = np.repeat(np.arange(len(pieces)), [len(p.runs.starts) for p in pieces])
+    start, lengths = (np.concatenate([getattr(p.runs, name) for p in pieces]) for name in ("starts", "lengths"))
+    first = np.concatenate([p.runs.ts_ms[p.runs.starts] for p in pieces])
+    hour = first // HOUR_MS * HOUR_MS
+    series = _series_codes(texts)[text]
+    order = np.lexsort((first, series, hour))
+    order = order[fresh(records, seen)[record[order]]]
+    return _Sorted([(p.runs.ts_ms, p.runs.value) for p in pieces], piece[order], start[order], lengths[order], hour[order], series[order],
+                   text[order], record[order], texts.combine_chunks(), records.select(["boot", "seq"]).combine_chunks())
 
 
 def _series_codes(attributes: pa.Table) -> Ints:
@@ -109,54 +113,16 @@ def _series_codes(attributes: pa.Table) -> Ints:
     return code
 
 
-def _cut_at_hours(runs: Runs, ts: np.ndarray) -> tuple[Ints, Ints, Ints, Ints]:
-    """(starts, lengths, parent run, hour): runs cut where the hour changes, so that each lies in one hour."""
-    starts, lengths = runs.starts, runs.lengths
-    hours = ts[starts] // HOUR_MS * HOUR_MS
-    if _covers(runs):
-        # a run may hold instants in any order, so its first and last row do not tell
-        whole = np.minimum.reduceat(ts, starts) // HOUR_MS == np.maximum.reduceat(ts, starts) // HOUR_MS
-    else:
-        whole = np.zeros(len(starts), bool)
-    if whole.all():
-        return starts, lengths, np.arange(len(starts)), hours
-    split = np.flatnonzero(~whole)
-    index = gather_index(starts, lengths, split)
-    parent = np.repeat(split, lengths[split])
-    hour = ts[index] // HOUR_MS * HOUR_MS
-    begins = np.flatnonzero((np.diff(hour, prepend=-1) != 0) | (np.diff(parent, prepend=-1) != 0))
-    return (np.concatenate([starts[whole], index[begins]]), np.concatenate([lengths[whole], np.diff(begins, append=len(index))]),
-            np.concatenate([np.flatnonzero(whole), parent[begins]]), np.concatenate([hours[whole], hour[begins]]))
-
-
-def _covers(runs: Runs) -> bool:
-    """Whether the runs lie one after the other and take all rows, as reduceat needs it."""
-    return bool(runs.starts[0] == 0 and (runs.starts[1:] == runs.starts[:-1] + runs.lengths[:-1]).all()
-                and runs.starts[-1] + runs.lengths[-1] == runs.rows.num_rows)
-
-
-def _in_order(ts: np.ndarray, lengths: Ints, hour: Ints, series: Ints) -> bool:
-    """Whether time does not fall within any (hour, series) of the ordered rows."""
-    falls = ts[1:] < ts[:-1]
-    new = np.flatnonzero((np.diff(hour) != 0) | (np.diff(series) != 0))
-    falls[np.cumsum(lengths)[new] - 1] = False
-    return not bool(falls.any())
-
-
-def _write_day(rows: _Sorted, hours: np.ndarray, path: Path, batch: int) -> tuple[int, list[pa.Table]]:
-    row_ends = np.cumsum(rows.lengths)
+def _write_day(rows: _Sorted, hours: np.ndarray, path: Path, batch: int, scratch: Scratch) -> tuple[int, list[pa.Table]]:
     writer, count, bounds = None, 0, []
     try:
         for hour in hours.tolist():
-            begin, end = np.searchsorted(rows.hour, [hour, hour + 1])
-            first = int(row_ends[begin - 1]) if begin else 0
-            table = _hour_table(rows, slice(int(begin), int(end)), rows.index[first : int(row_ends[end - 1])])
+            begin, end = (int(i) for i in np.searchsorted(rows.hour, [hour, hour + 1]))
+            table, series_starts = _hour_table(rows, slice(begin, end), scratch)
             if writer is None:
-                writer = pq.ParquetWriter(path, table.schema, **parquet_options(table.schema))
+                writer = pq.ParquetWriter(path, table.schema, **{**parquet_options(table.schema), "write_statistics": _STATISTICS})
             writer.write_table(table, row_group_size=table.num_rows)
             count += table.num_rows
-            new = np.flatnonzero(np.diff(rows.series[begin:end], prepend=-1))
-            series_starts = (row_ends[begin:end] - rows.lengths[begin:end] - first)[new]
             bounds.append(reading_bounds(table, series_starts, hour, batch))
     finally:
         if writer is not None:
@@ -164,22 +130,73 @@ def _write_day(rows: _Sorted, hours: np.ndarray, path: Path, batch: int) -> tupl
     return count, bounds
 
 
-def _hour_table(rows: _Sorted, stretches: slice, index: Ints) -> pa.Table:
-    """The rows of one hour in the contract's order of columns; strings as dictionaries, made once per stretch."""
-    at, lengths = pa.array(index), rows.lengths[stretches]
-    made = {}
+def _hour_table(rows: _Sorted, hour: slice, scratch: Scratch) -> tuple[pa.Table, Ints]:
+    """(rows of one hour in the contract's order of columns, where each series begins).
+
+    Strings are dictionaries, looked up once per run. The columns lie in `scratch` until the next hour.
+    """
+    lengths = rows.lengths[hour]
+    count = int(lengths.sum())
+    ts_ms, value = _gathered(rows, hour, count, scratch)
+    of_row = np.repeat(np.arange(len(lengths), dtype=np.int32), lengths)
+    series = rows.series[hour]
+    begins = np.cumsum(lengths) - lengths
+    new = np.flatnonzero(np.diff(series, prepend=-1))
+    inside = np.ones(len(lengths), bool)
+    inside[new] = False
+    # within a run time does not fall: only where a run begins before the last of its series ended are rows out of order
+    if (inside[1:] & (ts_ms[begins[1:]] < ts_ms[begins[1:] - 1])).any():
+        order = np.lexsort((ts_ms, series[of_row]))
+        ts_ms, value, of_row = ts_ms[order], value[order], of_row[order]
+    texts, records = rows.texts.take(pa.array(rows.text[hour])), rows.records.take(pa.array(rows.record[hour]))
+    is_power = texts["power"].to_numpy()
+    made = {"ts_ms": pa.array(ts_ms), **_values(value, is_power, of_row)}
     for name in RAW_READINGS.names:
-        if name in rows.values:
-            made[name] = rows.values[name].take(at)
-        else:
-            source = rows.attributes if name in ATTRIBUTES else rows.identity
-            made[name] = _repeated(source[name].slice(stretches.start, stretches.stop - stretches.start).combine_chunks(), lengths)
-    return pa.table(made)
+        if name not in made:
+            source = (texts if name in ATTRIBUTES else records)[name].combine_chunks()
+            made[name] = _repeated(source, of_row, scratch.of(name, count, np.int32 if pa.types.is_string(source.type) else np.int64))
+    return pa.table({name: made[name] for name in RAW_READINGS.names}), begins[new]
 
 
-def _repeated(values: pa.Array, lengths: Ints) -> pa.Array:
-    """Each value as often as its stretch is long; strings stay a dictionary."""
+def _gathered(rows: _Sorted, hour: slice, count: int, scratch: Scratch) -> tuple[Ints, Ints]:
+    """(ts_ms, value) of the rows of an hour, run after run."""
+    piece, start, lengths = rows.piece[hour], rows.start[hour], rows.lengths[hour]
+    # the stretch of each piece that the hour's runs lie in, one after the other: pieces are small, so at most a little too much is copied
+    moved = np.empty_like(start)
+    parts: list[tuple[int, int, int]] = []
+    size = 0
+    for number in np.unique(piece).tolist():
+        mine = piece == number
+        low, high = int(start[mine].min()), int((start[mine] + lengths[mine]).max())
+        moved[mine] = start[mine] - low + size
+        parts.append((number, low, high))
+        size += high - low
+    index = gather_index(moved, lengths, np.arange(len(moved)))
+    found = []
+    for column, name in enumerate(("ts_ms", "value")):
+        source = scratch.of("piece", size, np.int64)
+        at = 0
+        for number, low, high in parts:
+            source[at : at + high - low] = rows.pieces[number][column][low:high]
+            at += high - low
+        found.append(np.take(source, index, out=scratch.of(name, count, np.int64), mode="clip"))
+    return found[0], found[1]
+
+
+def _values(value: Ints, is_power: np.ndarray, of_row: np.ndarray) -> dict[str, pa.Array]:
+    """The columns energy_mj and power_mw: each row has one of them, as its run says."""
+    if is_power.any() and not is_power.all():
+        power = is_power[of_row]
+        return {"energy_mj": pa.array(value, mask=power), "power_mw": pa.array(value, mask=~power)}
+    none = pa.Array.from_buffers(pa.int64(), len(value), [pa.py_buffer(bytes(-(-len(value) // 8))), pa.py_buffer(value)], len(value))
+    return {"energy_mj": none, "power_mw": pa.array(value)} if is_power.any() else {"energy_mj": pa.array(value), "power_mw": none}
+
+
+def _repeated(values: pa.Array, of_row: np.ndarray, room: np.ndarray) -> pa.Array:
+    """The value of each row's run; strings stay a dictionary. room: where the result may lie."""
     if pa.types.is_string(values.type):
         encoded = values.dictionary_encode()
-        return pa.DictionaryArray.from_arrays(pa.array(np.repeat(encoded.indices.to_numpy(), lengths)), encoded.dictionary)
-    return pa.array(np.repeat(values.to_numpy(zero_copy_only=False), lengths))
+        return pa.DictionaryArray.from_arrays(pa.array(np.take(encoded.indices.to_numpy(), of_row, out=room, mode="clip")), encoded.dictionary)
+    if pa.types.is_boolean(values.type):
+        return pa.array(values.to_numpy(zero_copy_only=False)[of_row])
+    return pa.array(np.take(values.to_numpy(), of_row, out=room, mode="clip"))
