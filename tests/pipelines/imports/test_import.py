@@ -229,7 +229,7 @@ GZ = gzip.compress(b"node,device,ts,energy_j\n" * 500, mtime=0)
 
 
 @pytest.mark.parametrize(("name", "content", "said"), [
-    ("e.csv", b"", "is empty"), ("e.parquet", b"", "is empty"), ("e.csv.gz", gzip.compress(b""), "has no header"),
+    ("e.csv", b"", "is empty"), ("e.parquet", b"", "is empty"), ("e.csv.gz", gzip.compress(b"", mtime=0), "has no header"),
     ("l.csv", b"node,device,ts,energy_j\nn\xe9,g,1,1\n", "is not UTF-8: byte 25"),
     ("u.csv", "node,device".encode("utf-16"), "UTF-16"),
     ("p.parquet", b"PAR1 nothing of the kind", "is no readable Parquet"),
