@@ -39,9 +39,10 @@ bench: $(STAMP) ## Speed and size against peers and limits; writes bench/results
 	$(UV_SYNC) --group bench --quiet
 	$(BIN)/python bench/run.py
 
-docs: $(STAMP) ## Write reference.md, factors.md and commands.md in docs anew
+docs: $(STAMP) ## Write the generated pages in docs anew
 	$(BIN)/python -c "from wattlake_contracts.schema import reference_page; print(reference_page(), end='')" > docs/reference.md
 	$(BIN)/python -c "from wattlake_contracts.factors.page import factors_page; print(factors_page(), end='')" > docs/factors.md
+	$(BIN)/python -m wattlake_warehouse.marts.page > docs/marts.md
 	$(BIN)/python docs/commands.py > docs/commands.md
 
 clean: ## Remove what make made
