@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+from wattlake_contracts.errors import WattlakeError
 from wattlake_contracts.filelog.format import MARK_BYTES, decode_mark
 
 SUFFIX = ".wlog"
@@ -13,7 +14,7 @@ LOCK = "lock"
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.@=-]{0,199}")
 
 
-class LogError(Exception):
+class LogError(WattlakeError):
     """The log cannot be used; the message says what failed, where, and what to do."""
 
 
@@ -27,7 +28,8 @@ def check_name(partition: str) -> str:
 def partitions(root: Path) -> list[str]:
     """The names of all partitions of a log, sorted; empty if the folder is."""
     if not root.is_dir():
-        raise LogError(f"no log at {root}: nothing has written there yet; check --log")
+        raise LogError("there is no log: nothing has written there yet", subject=str(root),
+                       next_step="write one, e.g. with `wattlake import`, or give another --log")
     return sorted(p.name for p in root.iterdir() if p.is_dir() and _NAME.fullmatch(p.name))
 
 
