@@ -29,13 +29,12 @@ def write_log(folder: Path, quick: bool) -> Path:
     return log
 
 
-def land_log(log: Path, lake: Path) -> Landed:
+def land_log(log: Path, committer: Committer) -> Landed:
     """Land the log as `wattlake land` does, with its defaults."""
     logging.getLogger("apache_beam").setLevel(logging.ERROR)
     logging.getLogger().setLevel(logging.ERROR)
     warnings.filterwarnings("ignore", module="apache_beam")
-    with Committer(lake) as committer:
-        return land(committer, log, round_bytes=LakeConfig().round_mib * 2**20)
+    return land(committer, log, round_bytes=LakeConfig().round_mib * 2**20)
 
 
 def landed(folder: Path, quick: bool) -> Path:
@@ -44,7 +43,7 @@ def landed(folder: Path, quick: bool) -> Path:
     if not lake.is_dir():
         with Committer(lake) as committer:
             seed(committer)
-        land_log(write_log(folder, quick), lake)
+            land_log(write_log(folder, quick), committer)
     return lake
 
 

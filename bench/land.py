@@ -8,6 +8,8 @@ from pathlib import Path
 from figures import Figure, Spent, alone, middle, spending
 from fleet import land_log, write_log
 
+from wattlake_pipelines.lake.committer import Committer
+
 #: Readings per second of CPU time.
 GOAL = 3e6
 
@@ -19,8 +21,8 @@ def bench(folder: Path, quick: bool) -> list[Figure]:
     rows = 0
     for number in range(2 if quick else 4):
         lake = folder / f"landing-{number}"
-        with spending() as spent:
-            made = land_log(log, lake)
+        with Committer(lake) as committer, spending() as spent:
+            made = land_log(log, committer)
         if number:
             runs.append(spent())
         if rows and made.rows != rows:

@@ -1,4 +1,4 @@
-"""What a range yields for one shard, and its way through Beam as bytes.
+"""What a range yields for one shard, and its way to the next worker as bytes.
 
 Beam's default coder would pickle an Arrow slice with the whole buffer it is cut from; these bytes
 are Arrow IPC and hold the rows they say and nothing else.
@@ -34,7 +34,7 @@ class ReadingPiece:
         return pack((rows, runs, r.texts, self.records))
 
     @staticmethod
-    def from_bytes(raw: bytes) -> ReadingPiece:
+    def from_bytes(raw: bytes | pa.Buffer) -> ReadingPiece:
         """The inverse of to_bytes."""
         rows, runs, texts, records = unpack(raw)
         starts, lengths, text, record_of = (runs[name].to_numpy() for name in ("start", "length", "text", "record"))
@@ -50,7 +50,7 @@ def pack(tables: tuple[pa.Table, ...]) -> bytes:
     return sink.getvalue().to_pybytes()  # type: ignore[no-any-return]  # pyarrow has no types
 
 
-def unpack(raw: bytes) -> list[pa.Table]:
+def unpack(raw: bytes | pa.Buffer) -> list[pa.Table]:
     """The inverse of pack; the tables share the bytes."""
     source = pa.BufferReader(raw)
     tables = []

@@ -1,10 +1,11 @@
-"""Landing as a Beam pipeline: elements are ranges and bytes of columns, never rows."""
+"""Landing as a Beam pipeline: elements are ranges, file names and bytes of columns, never rows."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from uuid import uuid4
 
 import apache_beam as beam
 import msgspec
@@ -22,6 +23,7 @@ from wattlake_pipelines.land.write_readings import write_readings
 #: Files in the staging folder by which driver and workers speak.
 SEEN_FILE = "seen.parquet"
 PART = "part-{}.json"
+PIECE = "piece-{}.arrow"
 
 
 @dataclass(frozen=True)
@@ -36,14 +38,24 @@ class Part:
 
 
 class ReadRange(beam.DoFn):
-    """A range → (shard, bytes)."""
+    """A range → (shard, name of a file of readings), and (BOOK, bytes) of all the rest.
 
-    def __init__(self, shards: int) -> None:
-        self._shards = shards
+    Readings wait in the staging folder, not in the runner: that would copy them eight times over.
+    A range that is read again writes files of other names; what nothing names goes with the folder.
+    """
+
+    def __init__(self, shards: int, staging: str) -> None:
+        self._shards, self._staging = shards, staging
 
     def process(self, element: Range) -> Iterator[tuple[int, bytes]]:
         """Read one range."""
-        yield from read_range(element, self._shards)
+        for shard, raw in read_range(element, self._shards):
+            if shard == BOOK:
+                yield shard, raw
+                continue
+            name = PIECE.format(uuid4().hex)
+            (Path(self._staging) / name).write_bytes(raw)
+            yield shard, name.encode()
 
 
 class WriteShard(beam.DoFn):
@@ -59,12 +71,18 @@ class WriteShard(beam.DoFn):
         seen = pq.read_table(folder / SEEN_FILE)
         if shard == BOOK:
             booked = write_book(list(parts), seen, folder, self._attempt)
-            made = Part(booked.files, booked.dirty, sum(f.rows for f in booked.files if f.table.startswith(("raw_", "ref_"))), booked.rejects, booked.watermark_ms)
+            rows = sum(f.rows for f in booked.files if f.table.startswith(("raw_", "ref_")))
+            made = Part(booked.files, booked.dirty, rows, booked.rejects, booked.watermark_ms)
         else:
-            made = _write_shard([ReadingPiece.from_bytes(p) for p in parts], seen, folder, self._attempt, shard, self._batch)
+            made = _write_shard([_piece(folder / p.decode()) for p in parts], seen, folder, self._attempt, shard, self._batch)
         name = PART.format(shard)
         (folder / name).write_bytes(msgspec.json.encode(asdict(made)))
         yield name
+
+
+def _piece(path: Path) -> ReadingPiece:
+    with pa.memory_map(str(path)) as file:
+        return ReadingPiece.from_bytes(file.read_buffer())
 
 
 def _write_shard(pieces: Sequence[ReadingPiece], seen: pa.Table, folder: Path, attempt: str, shard: int, batch: int) -> Part:
@@ -86,7 +104,7 @@ def land_pipeline(ranges: Sequence[Range], shards: int, staging: Path, attempt: 
         _ = (
             pipeline
             | "Ranges" >> beam.Create(list(ranges), reshuffle=len(ranges) > 1)
-            | "Read" >> beam.ParDo(ReadRange(shards)).with_output_types(tuple[int, bytes])
+            | "Read" >> beam.ParDo(ReadRange(shards, str(staging))).with_output_types(tuple[int, bytes])
             | "ByShard" >> beam.GroupByKey()
             | "Write" >> beam.ParDo(WriteShard(str(staging), attempt, batch)).with_output_types(str)
         )

@@ -91,7 +91,7 @@ def read_range(where: Range, shards: int) -> Iterator[tuple[int, bytes]]:
     if unknown:
         readings.decoded(unknown)
     yield from _pieces(readings, shards)
-    columns = list(zip(*identities, strict=True)) or [[] for _ in RECORDS]
+    columns: list[Sequence[object]] = list(zip(*identities, strict=True)) or [() for _ in RECORDS]
     records = pa.table([pa.array(column, field.type) for column, field in zip(columns, RECORDS, strict=True)], schema=RECORDS)
     by_kind: dict[str, list[tuple[Record, pa.Table]]] = {}
     for record, table in _decoded(others, rejects):
