@@ -61,8 +61,9 @@ class World:
 
     def sql(self, query: str) -> list[dict[str, Any]]:
         """The rows that `wattlake sql` prints for a query."""
-        done = self.command("sql", query, "--lake", self.lake, "--format", "json")
+        done = self.command("sql", query, "--lake", self.lake, "--format", "json", "--limit", "100000")
         assert done.returncode == 0, done.stderr
+        assert "cut at" not in done.stderr
         rows: list[dict[str, Any]] = json.loads(done.stdout)
         return rows
 
