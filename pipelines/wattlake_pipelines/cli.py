@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import sys
 import time
 import warnings
@@ -14,6 +15,7 @@ import typer
 from wattlake_contracts import config as configuration
 from wattlake_contracts.errors import INCOMPLETE
 from wattlake_contracts.options import ConfigOption, FormatOption, LakeOption, LogOption, check_format, emit, say
+from wattlake_pipelines.lake.room import room_in
 
 if TYPE_CHECKING:
     from wattlake_pipelines.lake.committer import Committer
@@ -27,12 +29,14 @@ account_app = typer.Typer(rich_markup_mode=None, context_settings=_CONTEXT)
 
 BeamOptions = Annotated[list[str] | None, typer.Argument(help="Options for Beam, after --.", metavar="[-- BEAM OPTIONS]", show_default=False)]
 RangesOption = Annotated[int, typer.Option("--ranges", min=1, help="Cut each segment of the log into this many ranges at least; more give more workers work.")]
-UntilOption = Annotated[str | None, typer.Option("--until", help="Let embodied emissions accrue to this instant (ISO 8601 with zone) instead of the latest that the data speaks of.")]
+UntilOption = Annotated[str | None, typer.Option(
+    "--until", help="Let embodied emissions accrue to this instant (ISO 8601 with zone) instead of the latest that the data speaks of.")]
 
 
 def _quiet() -> None:
     """Keep Beam's advice on things that nobody here chose out of the user's sight."""
-    logging.getLogger("apache_beam").setLevel(logging.ERROR)
+    # Beam logs each error of a step with its traceback before it raises it; the command tells it once, and in full with --debug
+    logging.getLogger("apache_beam").setLevel(logging.ERROR if os.environ.get("WATTLAKE_DEBUG") else logging.CRITICAL)
     logging.getLogger().setLevel(logging.ERROR)
     warnings.filterwarnings("ignore", module="apache_beam")
 
@@ -90,7 +94,7 @@ def _work(config_file: str | None, lake: str | None, log: str | None, form: str,
 
         # a log that is not there is the user's mistake: say so before a lake is made
         partitions(root)
-    with _open(config, lake) as committer:
+    with room_in(configuration.lake_root(config, lake)), _open(config, lake) as committer:
         if root is not None:
             from wattlake_pipelines.land.land import land
 
