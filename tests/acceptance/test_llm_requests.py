@@ -60,6 +60,7 @@ def test_the_inference_mart_gives_energy_and_grams_per_request_and_token(served:
     assert row["location_g_per_1000_tokens"] == pytest.approx(grams * 1000 / (TOKENS_IN + TOKENS_OUT), rel=1e-9)
 
 
+@pytest.mark.slow
 def test_the_same_file_imported_again_counts_once(served: Any) -> None:
     before = served.sql("FROM fact_serving ORDER BY ALL")
     for file in sorted(served.folder.glob("serving-*.csv")):
