@@ -25,10 +25,10 @@ demo: $(STAMP) ## A small life cycle on this machine, ending with a report
 	@$(BIN)/wattlake demo $(DEMO_ARGS)
 
 test: $(STAMP) ## The tests that take minutes
-	$(BIN)/pytest -n $(WORKERS) -m "not slow" $(PYTEST_ARGS)
+	$(BIN)/pytest -n $(WORKERS) --dist worksteal -m "not slow" $(PYTEST_ARGS)
 
 test-all: $(STAMP) ## Every test
-	$(BIN)/pytest -n $(WORKERS) $(PYTEST_ARGS)
+	$(BIN)/pytest -n $(WORKERS) --dist worksteal $(PYTEST_ARGS)
 
 lint: $(STAMP) ## Style, types and the one-way rule
 	$(BIN)/ruff check contracts agents pipelines warehouse tests bench docs
