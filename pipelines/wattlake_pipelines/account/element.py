@@ -131,7 +131,8 @@ def _readings(element: DayElement, opened: pa.Table) -> pa.Table:
         present = rows["node"].combine_chunks().dictionary if rows["node"].num_chunks == 1 else pc.unique(rows["node"].cast(pa.string()))
         if not pc.all(pc.is_in(present, wanted)).as_py():
             rows = rows.filter(pc.is_in(rows["node"].cast(pa.string()), wanted))
-        parts.append(rows)
+        # files may differ in which columns they call required
+        parts.append(pa.table(rows.columns, names=rows.column_names))
     if not parts:
         return pa.table({c.name: pa.array([], t) for c, t in zip(READINGS.columns, [f.type for f in _reading_schema()], strict=True)})
     return pa.concat_tables(parts).unify_dictionaries()

@@ -22,6 +22,8 @@ _SERIES = ("node", "device", "epoch")
 #: Columns with statistics: readers choose row groups by time. Those of texts cost half of the writing, and say
 #: nothing where every row group holds all nodes.
 _STATISTICS = ["ts_ms", "energy_mj", "power_mw", "seq"]
+#: A reading has one of the two. All else has a value in every row, and says so: that spares a level of encoding.
+_EITHER = ("energy_mj", "power_mw")
 
 
 class Scratch:
@@ -138,7 +140,7 @@ def _hour_table(rows: _Sorted, hour: slice, scratch: Scratch) -> tuple[pa.Table,
     lengths = rows.lengths[hour]
     count = int(lengths.sum())
     ts_ms, value = _gathered(rows, hour, count, scratch)
-    of_row = np.repeat(np.arange(len(lengths), dtype=np.int32), lengths)
+    of_row = np.repeat(np.arange(len(lengths)), lengths)
     series = rows.series[hour]
     begins = np.cumsum(lengths) - lengths
     new = np.flatnonzero(np.diff(series, prepend=-1))
@@ -155,7 +157,8 @@ def _hour_table(rows: _Sorted, hour: slice, scratch: Scratch) -> tuple[pa.Table,
         if name not in made:
             source = (texts if name in ATTRIBUTES else records)[name].combine_chunks()
             made[name] = _repeated(source, of_row, scratch.of(name, count, np.int32 if pa.types.is_string(source.type) else np.int64))
-    return pa.table({name: made[name] for name in RAW_READINGS.names}), begins[new]
+    return pa.Table.from_arrays(list(map(made.__getitem__, RAW_READINGS.names)), schema=pa.schema(
+        [pa.field(name, made[name].type, nullable=name in _EITHER) for name in RAW_READINGS.names])), begins[new]
 
 
 def _gathered(rows: _Sorted, hour: slice, count: int, scratch: Scratch) -> tuple[Ints, Ints]:
@@ -196,7 +199,11 @@ def _repeated(values: pa.Array, of_row: np.ndarray, room: np.ndarray) -> pa.Arra
     """The value of each row's run; strings stay a dictionary. room: where the result may lie."""
     if pa.types.is_string(values.type):
         encoded = values.dictionary_encode()
-        return pa.DictionaryArray.from_arrays(pa.array(np.take(encoded.indices.to_numpy(), of_row, out=room, mode="clip")), encoded.dictionary)
+        if len(encoded.dictionary) == 1:
+            room.fill(0)
+        else:
+            np.take(encoded.indices.to_numpy(), of_row, out=room, mode="clip")
+        return pa.DictionaryArray.from_arrays(pa.array(room), encoded.dictionary, safe=False)
     if pa.types.is_boolean(values.type):
         return pa.array(values.to_numpy(zero_copy_only=False)[of_row])
     return pa.array(np.take(values.to_numpy(), of_row, out=room, mode="clip"))
