@@ -51,7 +51,7 @@ class LakeConfig(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     #: a pause between two readings longer than this is marked as imputed
     long_gap_s: float = 300.0
     #: compressed bytes of log that one round of landing takes at most
-    round_mib: int = 512
+    round_mib: int = 1024
 
 
 class ReportConfig(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
