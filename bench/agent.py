@@ -66,8 +66,10 @@ def bench(folder: Path, quick: bool) -> list[Figure]:
     return [
         Figure("agent's CPU beyond the driver", beyond, "ms/s", f"the limit of {CPU_GOAL_MS} (driver {bare.cpu_ms:.2f})", CPU_GOAL_MS / max(beyond, 0.01),
                f"<= {CPU_GOAL_MS:g} ms in each second at 1 Hz", beyond <= CPU_GOAL_MS),
-        Figure("agent's CPU in all", own.cpu_ms, "ms/s", f"CodeCarbon, {theirs.cpu_ms:.1f}", theirs.cpu_ms / max(own.cpu_ms, 0.01), "less than CodeCarbon", own.cpu_ms < theirs.cpu_ms),
-        Figure("agent's memory", own.rss_mb, "MB", f"CodeCarbon, {theirs.rss_mb:.0f}", theirs.rss_mb / own.rss_mb, f"<= {RSS_GOAL_MB} MB", own.rss_mb <= RSS_GOAL_MB),
+        Figure("agent's CPU in all", own.cpu_ms, "ms/s", f"CodeCarbon, {theirs.cpu_ms:.1f}",
+               theirs.cpu_ms / max(own.cpu_ms, 0.01), "less than CodeCarbon", own.cpu_ms < theirs.cpu_ms),
+        Figure("agent's memory", own.rss_mb, "MB", f"CodeCarbon, {theirs.rss_mb:.0f}",
+               theirs.rss_mb / own.rss_mb, f"<= {RSS_GOAL_MB} MB", own.rss_mb <= RSS_GOAL_MB),
     ]
 
 

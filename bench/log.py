@@ -33,7 +33,8 @@ def bench(folder: Path, quick: bool) -> list[Figure]:
     each, grouped = count / single().wall_s, 4 * count * PAYLOAD_BYTES / group().wall_s / 1e6
     return [
         Figure("records accepted, each fsynced", each, "records/s", f"write and one fsync of the same bytes, {floor:,.0f}", each / floor, "none", None),
-        Figure("records accepted in groups of 64", grouped, "MB/s", f"one at a time, {each * PAYLOAD_BYTES / 1e6:.0f}", grouped / (each * PAYLOAD_BYTES / 1e6), "none", None),
+        Figure("records accepted in groups of 64", grouped, "MB/s", f"one at a time, {each * PAYLOAD_BYTES / 1e6:.0f}",
+               grouped / (each * PAYLOAD_BYTES / 1e6), "none", None),
     ]
 
 

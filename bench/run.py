@@ -28,7 +28,8 @@ def main() -> int:
     """Run them all; 0 whether or not every goal holds: the table says which do."""
     parser = argparse.ArgumentParser(description="Speed and size against peers and limits.")
     parser.add_argument("--quick", action="store_true", help="tiny input: shows that the benches run, and says little about speed")
-    parser.add_argument("--out", type=Path, default=Path(__file__).with_name("results.json"), metavar="FILE", help="where the results go [default: %(default)s]")
+    parser.add_argument("--out", type=Path, default=Path(__file__).with_name("results.json"), metavar="FILE",
+                        help="where the results go [default: %(default)s]")
     arguments = parser.parse_args()
     figures: list[Figure] = []
     with scratch() as folder:
@@ -37,7 +38,8 @@ def main() -> int:
             figures += one.bench(folder, arguments.quick)
     arguments.out.write_bytes(msgspec.json.format(msgspec.json.encode(figures)) + b"\n")
     show(figures)
-    print(f"\n{'quick: too little input to judge speed' if arguments.quick else 'per core: per second of CPU time; medians where repeated'}; also in {arguments.out}", file=sys.stderr)
+    note = "quick: too little input to judge speed" if arguments.quick else "per core: per second of CPU time; medians where repeated"
+    print(f"\n{note}; also in {arguments.out}", file=sys.stderr)
     return 0
 
 

@@ -22,7 +22,8 @@ def bench(folder: Path, quick: bool) -> list[Figure]:
     plain = folder / "plain.parquet"
     with duckdb.connect() as connection:
         rows = connection.execute("SELECT count(*) FROM read_parquet(?)", [names]).fetchall()[0][0]
-        connection.execute(f"COPY (SELECT * REPLACE (energy_mj / 1000.0 AS energy_mj) FROM read_parquet(?)) TO '{plain}' (FORMAT parquet, COMPRESSION zstd)", [names])
+        connection.execute("COPY (SELECT * REPLACE (energy_mj / 1000.0 AS energy_mj) FROM read_parquet(?)) "
+                           f"TO '{plain}' (FORMAT parquet, COMPRESSION zstd)", [names])
     each, peer = stored / rows, plain.stat().st_size / rows
     plain.unlink()
     logged = sum(f.stat().st_size for f in write_log(folder, quick).rglob("*") if f.is_file()) / rows
