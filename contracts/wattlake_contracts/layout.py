@@ -31,6 +31,15 @@ def data(lake: Path) -> Path:
     return lake / DATA
 
 
+def data_name(table: str, name: str) -> str:
+    """A committed file of a table, relative to the lake.
+
+    It is where DuckLake itself would put it, for only then does its catalogue name the file
+    relative to the lake, which may so be moved.
+    """
+    return f"{DATA}/main/{table}/{name}"
+
+
 def data_file(lake: Path, table: str, name: str) -> Path:
-    """A committed file of a table: data/<table>/<name>."""
-    return lake / DATA / table / name
+    """A committed file of a table."""
+    return lake / data_name(table, name)

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from functools import cache
 
 import pyarrow as pa
+
 from wattlake_contracts.column import Column, Type
 from wattlake_contracts.kind import Kind
 from wattlake_contracts.table import Table

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, given, settings
-from lakes import dump, rows, run
-from worlds import Told, shuffled, worlds, write
 
+from lakes import dump, rows, run
 from oracle.energy import energy_facts as slow_energy_facts
 from wattlake_contracts.tables import FACT_ENERGY
+from worlds import Told, shuffled, worlds, write
 
 THREADS = ("--runner=FnApiRunner", "--direct_num_workers=2", "--direct_running_mode=multi_threading")
 
@@ -37,7 +37,7 @@ def test_facts_depend_on_the_records_alone(told: list[Told]) -> None:
         if not told:
             return
         expected = dump(whole / "lake")
-        for steps, order in ((3, told), (4, shuffled(told, 1)), (len(told), shuffled(told, 2))):
+        for steps, order in ((2, told), (3, shuffled(told, 1))):
             assert dump(_in_steps(folder / f"steps{steps}", order, steps)) == expected, f"{steps} steps"
         other = folder / "other"
         run(other / "lake", write(other / "log", shuffled(told + told, 3), partitions=3), shards=4, pieces=3, options=THREADS)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+
 from lakes import dump, run
 from logs import Log
 
@@ -34,7 +35,8 @@ def month(tmp_path: Path) -> Log:
 
 def test_a_late_reading_opens_the_files_of_its_own_span_only(month: Log, tmp_path: Path) -> None:
     ts = T0 + 12 * DAY + 12 * HOUR + 300_000
-    month.put("readings", [{"node": "n", "device": "gpu0", "device_kind": "gpu", "epoch": "e", "ts_ms": ts, "energy_mj": 60_000_000 * (12 * 144 + 72) + 29_000_000,
+    month.put("readings", [{"node": "n", "device": "gpu0", "device_kind": "gpu", "epoch": "e", "ts_ms": ts,
+                            "energy_mj": 60_000_000 * (12 * 144 + 72) + 29_000_000,
                             "method": "counter", "boundary": "component", "simulated": False}])
     opened = run(tmp_path / "lake", month.root).opened
     assert {Path(p).name.split("-")[0] for p in opened} == {str(T0 + 12 * DAY)}

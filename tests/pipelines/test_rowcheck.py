@@ -9,6 +9,7 @@ import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from wattlake_contracts.column import Type
 from wattlake_contracts.kind import Kind
 from wattlake_contracts.kinds import KINDS

@@ -64,7 +64,8 @@ def worlds(draw: st.DrawFn) -> list[Told]:
     nodes = ["n0", "n1"]
     for node in nodes:
         for device, kind, boundary in draw(st.lists(st.sampled_from([
-                ("gpu0", "gpu", "component"), ("gpu1", "gpu", "component"), ("cpu", "cpu", "component"), ("wall", "node", "node_ac")]), unique=True, max_size=3)):
+                ("gpu0", "gpu", "component"), ("gpu1", "gpu", "component"), ("cpu", "cpu", "component"),
+                ("wall", "node", "node_ac")]), unique=True, max_size=3)):
             power = kind == "node" and draw(st.booleans())
             value = 0
             rows = []
@@ -103,7 +104,8 @@ def worlds(draw: st.DrawFn) -> list[Told]:
                            "direct_g_per_kwh": 100.0 + 10 * i + version, "lifecycle_g_per_kwh": 150.0, "marginal_g_per_kwh": None if version else 300.0}
                           for i in range(4)], "ref")
     if draw(st.booleans()):
-        tell("embodied", [{"sku": "card", "embodied_ug": 164_000_000_000, "life_years": 4.0}, {"sku": "box", "embodied_ug": 2_500_000_000_000, "life_years": 6.0}], "ref")
+        tell("embodied", [{"sku": "card", "embodied_ug": 164_000_000_000, "life_years": 4.0},
+                          {"sku": "box", "embodied_ug": 2_500_000_000_000, "life_years": 6.0}], "ref")
     total = 0
     for i in range(draw(st.integers(0, 4))):
         tell("serving", [{"model": "m", "ts_ms": T0 + i * 2_000_000, "epoch": "e", "requests": total, "tokens_in": total * 7, "tokens_out": total}], "srv")

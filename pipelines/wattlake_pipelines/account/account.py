@@ -183,7 +183,8 @@ def _embodied_days(connection: duckdb.DuckDBPyConnection, now: References, water
     for _, start, end in spans if first < watermark else []:
         low, high = max(start, first) // DAY_MS, -(-min(end, last) // DAY_MS)
         days.update(d * DAY_MS for d in range(low, high))
-    gone = {d for (d,) in connection.execute(f"SELECT DISTINCT day_ms FROM {ALIAS}.files WHERE table_name = 'fact_embodied' AND day_ms > ?", [watermark]).fetchall()}
+    later = f"SELECT DISTINCT day_ms FROM {ALIAS}.files WHERE table_name = 'fact_embodied' AND day_ms > ?"
+    gone = {d for (d,) in connection.execute(later, [watermark]).fetchall()}
     return sorted(days | gone)
 
 

@@ -55,15 +55,16 @@ def compute(element: DayElement, staging: Path, attempt: str) -> list[StagedFile
     derive = pq.read_table(staging / f"{element.name}.emissions")
     references = _References.read(staging, element.day_ms)
     files = []
+    name = f"{element.day_ms}-{element.shard}-{attempt}.parquet"
     energy = _without(_old(element.old_energy, FACT_ENERGY.name), dirty)
     if dirty.num_rows:
         made = _energy(element, staging, dirty, references)
         energy = pa.concat_tables([energy, made]).sort_by(_sort_keys(energy))
-        files.append(stage(FACT_ENERGY.name, energy, staging, f"{element.day_ms}-{element.shard}-{attempt}.parquet", day_ms=element.day_ms, shard=element.shard))
+        files.append(stage(FACT_ENERGY.name, energy, staging, name, day_ms=element.day_ms, shard=element.shard))
     emissions = _without(_old(element.old_emissions, FACT_EMISSIONS.name), derive)
     fresh = emission_facts(_only(energy, derive), references.sites, references.direct, references.marginal, references.places)
     emissions = pa.concat_tables([emissions, conform(fresh, emissions.schema)]).sort_by(_sort_keys(emissions))
-    files.append(stage(FACT_EMISSIONS.name, emissions, staging, f"{element.day_ms}-{element.shard}-{attempt}.parquet", day_ms=element.day_ms, shard=element.shard))
+    files.append(stage(FACT_EMISSIONS.name, emissions, staging, name, day_ms=element.day_ms, shard=element.shard))
     return files
 
 

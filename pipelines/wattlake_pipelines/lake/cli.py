@@ -28,7 +28,7 @@ def status(config: ConfigOption = None, lake: LakeOption = None, form: FormatOpt
 
 @app.command()
 def maintain(config: ConfigOption = None, lake: LakeOption = None, form: FormatOption = "table",
-             keep_days: Annotated[float, typer.Option("--keep-days", min=0, help="Keep the snapshots of so many days: older states can no longer be asked for.")] = 30.0) -> None:
+             keep_days: Annotated[float, typer.Option("--keep-days", min=0, help="Keep the snapshots of so many days; older ones go.")] = 30.0) -> None:
     """Merge small files, drop old snapshots, and delete what a killed process left. Safe at any time but during a run."""
     check_format(form)
     from wattlake_pipelines.lake import meta

@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 
 from wattlake_contracts import schema
 from wattlake_contracts.errors import WattlakeError
-from wattlake_contracts.layout import ALIAS, DATA, LOCK, STAGING, catalogue, data_file
+from wattlake_contracts.layout import ALIAS, LOCK, STAGING, catalogue, data_file, data_name
 from wattlake_contracts.tables import TABLES
 from wattlake_pipelines.arrow_schema import table_schema
 from wattlake_pipelines.lake import meta
@@ -26,7 +26,7 @@ from wattlake_pipelines.lake.manifest import Manifest, StagedFile, file_sha256
 STEPS = ("staged", "checked", "moved", "begun", "replaced", "added", "booked", "committed", "cleaned")
 
 
-class CommitRefused(WattlakeError):
+class CommitRefusedError(WattlakeError):
     """The commit was not made, and nothing of it is visible."""
 
 
@@ -92,7 +92,7 @@ class Committer:
     def commit(self, manifest: Manifest) -> int:
         """Make a manifest visible, whole or not at all; give the commit's number.
 
-        CommitRefused if a file is missing or altered, a range was landed already or leaves a hole,
+        CommitRefusedError if a file is missing or altered, a range was landed already or leaves a hole,
         or a newer committer has taken over.
         """
         self._on_step("staged")
@@ -115,7 +115,7 @@ class Committer:
             self.connection.execute("COMMIT")
         except duckdb.Error as error:
             self._roll_back()
-            raise CommitRefused(f"the catalogue refused the commit: {error}", subject=str(self.lake), next_step="run the same command again") from error
+            raise CommitRefusedError(f"the catalogue refused the commit: {error}", subject=str(self.lake), next_step="run the same command again") from error
         except BaseException:
             self._roll_back()
             raise
@@ -135,13 +135,14 @@ class Committer:
         for file in manifest.files:
             path = Path(file.staged)
             if not path.is_file() or path.stat().st_size != file.size_bytes or file_sha256(path) != file.sha256:
-                raise CommitRefused("a staged file is missing or altered", subject=file.staged, next_step="run the same command again")
+                raise CommitRefusedError("a staged file is missing or altered", subject=file.staged, next_step="run the same command again")
             if pq.read_metadata(path).num_rows != file.rows:
-                raise CommitRefused(f"a staged file does not hold the {file.rows} rows it was said to", subject=file.staged, next_step="run the same command again")
+                raise CommitRefusedError(f"a staged file does not hold the {file.rows} rows it was said to", subject=file.staged,
+                                    next_step="run the same command again")
         for log, partition, start, end in manifest.positions:
             row = self.query(f"SELECT next_offset FROM {ALIAS}.log_positions WHERE log = ? AND partition = ?", [log, partition]).fetchone()
             if row is not None and row[0] != start:
-                raise CommitRefused(f"offsets {start} to {end} do not follow on {row[0]}, where landing stands", subject=f"{log} {partition}",
+                raise CommitRefusedError(f"offsets {start} to {end} do not follow on {row[0]}, where landing stands", subject=f"{log} {partition}",
                                     next_step="run the same command again")
 
     def _move_in(self, files: Sequence[StagedFile]) -> list[Path]:
@@ -150,7 +151,7 @@ class Committer:
             target = data_file(self.lake, file.table, file.name)
             target.parent.mkdir(parents=True, exist_ok=True)
             if target.exists():
-                raise CommitRefused("a file of that name is in the lake already", subject=str(target), next_step="run the same command again")
+                raise CommitRefusedError("a file of that name is in the lake already", subject=str(target), next_step="run the same command again")
             _fsync(Path(file.staged))
             Path(file.staged).rename(target)
             moved.append(target)
@@ -161,7 +162,7 @@ class Committer:
     def _refuse_if_superseded(self) -> None:
         row = self.query(f"SELECT value FROM __ducklake_metadata_{ALIAS}.{meta.TABLE} WHERE key = 'epoch'").fetchone()
         if row is None or int(row[0]) != self.epoch:
-            raise CommitRefused("another committer has taken over since this one began", subject=str(self.lake), next_step="stop one of them")
+            raise CommitRefusedError("another committer has taken over since this one began", subject=str(self.lake), next_step="stop one of them")
 
     def _replace(self, manifest: Manifest) -> None:
         for table, day_ms, shard in manifest.replaced:
@@ -181,10 +182,10 @@ class Committer:
         self.query(f"CALL ducklake_add_data_files('{ALIAS}', {quoted(table)}, {names})")
 
     def _book(self, manifest: Manifest, batch: int) -> None:
-        self._insert("files", [(f"{DATA}/{f.table}/{f.name}", f.table, f.day_ms if f.day_ms >= 0 else None, f.shard if f.shard >= 0 else None,
+        self._insert("files", [(data_name(f.table, f.name), f.table, f.day_ms if f.day_ms >= 0 else None, f.shard if f.shard >= 0 else None,
                                 f.rows, f.size_bytes, f.sha256, ",".join(map(str, f.hours_ms)) or None) for f in manifest.files])
         self._insert("dirty", [(*span, batch) for span in manifest.dirty])
-        for log, partition, _, end in manifest.positions:
+        for log, partition, _, _ in manifest.positions:
             self.query(f"DELETE FROM {ALIAS}.log_positions WHERE log = ? AND partition = ?", [log, partition])
         self._insert("log_positions", [(log, partition, end) for log, partition, _, end in manifest.positions])
         if manifest.consumed >= 0:

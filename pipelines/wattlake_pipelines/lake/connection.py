@@ -33,6 +33,7 @@ def attach(lake: Path) -> duckdb.DuckDBPyConnection:
     for name in _EXTENSIONS:
         connection.execute(f"LOAD {quoted(extension_file(name))}")
     connection.execute(f"ATTACH {quoted(f'ducklake:sqlite:{lake / CATALOGUE}')} AS {ALIAS} "
+                       # a lake may have been moved, or restored elsewhere: its files are named relative to it.
                        # small deletes would otherwise be inlined in the catalogue, and their file never retire
-                       f"(DATA_PATH {quoted(str(lake / DATA) + '/')}, DATA_INLINING_ROW_LIMIT 0)")
+                       f"(DATA_PATH {quoted(str(lake / DATA) + '/')}, DATA_INLINING_ROW_LIMIT 0, OVERRIDE_DATA_PATH true)")
     return connection

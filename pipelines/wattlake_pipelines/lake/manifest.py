@@ -48,7 +48,7 @@ def parquet_options(schema: pa.Schema) -> dict[str, Any]:
     return {
         "compression": "zstd", "compression_level": _ZSTD_LEVEL, "version": "2.6", "write_page_checksum": True,
         "use_dictionary": strings,
-        "column_encoding": {name: "DELTA_BINARY_PACKED" for name in integers}, "store_schema": False,
+        "column_encoding": dict.fromkeys(integers, "DELTA_BINARY_PACKED"), "store_schema": False,
     }
 
 

@@ -36,7 +36,8 @@ def create(lake: Path, shards: int, settings: dict[str, str]) -> None:
             database.executemany(f"INSERT OR IGNORE INTO {TABLE} VALUES (?, ?)", made.items())
     except (OSError, sqlite3.OperationalError) as error:
         reason = error.strerror if isinstance(error, OSError) else str(error)
-        raise WattlakeError(f"cannot make a lake there: {reason}", subject=str(lake), next_step="check owner, mode and free space, or give another --lake") from error
+        raise WattlakeError(f"cannot make a lake there: {reason}", subject=str(lake),
+                            next_step="check owner, mode and free space, or give another --lake") from error
 
 
 def _connect(lake: Path) -> sqlite3.Connection:

@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from typing import Annotated
 
 import typer
+
 from wattlake_contracts.config import load, log_root
 from wattlake_contracts.errors import UsageError
 from wattlake_contracts.options import ConfigOption, FormatOption, LogOption, check_format, emit, say

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
-from wattlake_contracts.layout import DAY_MS, HOUR_MS
 
+from wattlake_contracts.layout import DAY_MS, HOUR_MS
 from wattlake_pipelines.simulate.fleet import Life, Node, hardware
 from wattlake_pipelines.simulate.options import SERVING, Options
 from wattlake_pipelines.simulate.workload import Run, daily_load

@@ -9,8 +9,8 @@ from functools import cache
 from importlib.resources import files
 
 import numpy as np
-from wattlake_contracts.layout import DAY_MS
 
+from wattlake_contracts.layout import DAY_MS
 from wattlake_pipelines.simulate.options import GAPS, LIVES, Options
 
 _MINUTE_MS = 60_000

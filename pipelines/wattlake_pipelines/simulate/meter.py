@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from wattlake_contracts.layout import HOUR_MS
 
+from wattlake_contracts.layout import HOUR_MS
 from wattlake_pipelines.simulate.fleet import Life, Node, hardware
 from wattlake_pipelines.simulate.options import JITTER, POWER, Options
 from wattlake_pipelines.simulate.workload import BUSY, Run, daily_load

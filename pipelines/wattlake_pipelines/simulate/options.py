@@ -7,6 +7,7 @@ from dataclasses import astuple, dataclass
 from functools import cached_property
 
 import numpy as np
+
 from wattlake_contracts.errors import UsageError
 from wattlake_contracts.layout import DAY_MS, HOUR_MS
 

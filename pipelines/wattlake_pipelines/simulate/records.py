@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 from itertools import count
 
 import msgspec
+
 from wattlake_contracts.layout import HOUR_MS
 from wattlake_contracts.record import ARROW, JSON, Meta
-
 from wattlake_pipelines.simulate.events import Event, Service, inventory, job_edges, renewals, transfers
 from wattlake_pipelines.simulate.fleet import Node, fleet
 from wattlake_pipelines.simulate.messages import messages

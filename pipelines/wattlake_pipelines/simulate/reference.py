@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import numpy as np
+
 from wattlake_contracts.kinds import EMBODIED
 from wattlake_contracts.layout import DAY_MS, HOUR_MS
-
 from wattlake_pipelines.simulate.events import Event, Row
 from wattlake_pipelines.simulate.fleet import table
 from wattlake_pipelines.simulate.options import GRID, Options

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 import numpy as np
-from wattlake_contracts.layout import DAY_MS, HOUR_MS
 
+from wattlake_contracts.layout import DAY_MS, HOUR_MS
 from wattlake_pipelines.simulate.fleet import Node
 from wattlake_pipelines.simulate.options import JOBS, Options
 

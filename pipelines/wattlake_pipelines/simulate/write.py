@@ -10,7 +10,6 @@ from pathlib import Path
 from wattlake_contracts.errors import WattlakeError
 from wattlake_contracts.filelog.partition import LogError
 from wattlake_contracts.filelog.writer import LogWriter
-
 from wattlake_pipelines.simulate.options import Options
 from wattlake_pipelines.simulate.records import NodeTally, Simulation
 

@@ -10,6 +10,7 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
+
 from wattlake_contracts.errors import WattlakeError
 from wattlake_contracts.factors import (
     SHIPPED,

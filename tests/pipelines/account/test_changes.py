@@ -34,7 +34,8 @@ def test_an_end_moved_on_touches_only_what_was_added() -> None:
 
 
 @settings(max_examples=300, deadline=None)
-@given(st.lists(st.tuples(st.sampled_from(["s", "t", None]), st.integers(0, 20), st.integers(1, 9)), max_size=4), st.lists(st.booleans(), min_size=12, max_size=12))
+@given(st.lists(st.tuples(st.sampled_from(["s", "t", None]), st.integers(0, 20), st.integers(1, 9)), max_size=4),
+       st.lists(st.booleans(), min_size=12, max_size=12))
 def test_an_overlay_is_what_holds_at_each_instant(bases: list, pattern: list) -> None:
     other = pa.Table.from_pylist([{"site": site, "start_ms": i * 3, "end_ms": i * 3 + 2, "zone": f"{site}{i}"}
                                   for site in ("s", "t") for i, there in enumerate(pattern[:6] if site == "s" else pattern[6:]) if there],

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import pyarrow as pa
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -41,5 +43,5 @@ def test_merging_joins_neighbours_into_disjoint_intervals(first: list, second: l
     seen = merged(merged(SCHEMA.empty_table(), _records(first)), _records(second))
     assert _set(seen) == {identity for identity, _, _ in (*first, *second)}
     rows = seen.to_pylist()
-    for a, b in zip(rows, rows[1:], strict=False):
+    for a, b in pairwise(rows):
         assert (a["node"], a["boot"]) < (b["node"], b["boot"]) or a["to_seq"] < b["from_seq"]

@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 
 from logs import Log
-
 from wattlake_contracts.filelog.writer import LogWriter
 from wattlake_contracts.record import Meta
 from wattlake_pipelines.land.source import plan

@@ -26,7 +26,8 @@ messages = st.lists(st.lists(reading, min_size=1, max_size=8), min_size=1, max_s
 
 
 def _piece(message: list[tuple[str, str, str, int, int, bool]], seq: int) -> ReadingPiece:
-    rows = [{"node": n, "device": d, "device_kind": "gpu", "epoch": e, "ts_ms": T0 + t * 600_000, "energy_mj": None if power else v, "power_mw": v if power else None,
+    rows = [{"node": n, "device": d, "device_kind": "gpu", "epoch": e, "ts_ms": T0 + t * 600_000,
+             "energy_mj": None if power else v, "power_mw": v if power else None,
              "method": "counter", "boundary": "component", "simulated": False} for n, d, e, t, v, power in message]
     table = pa.Table.from_pylist(rows, kind_schema(READINGS))
     runs = to_runs(table, np.array([0]))

@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pytest
+
 from wattlake_contracts.errors import UsageError
 from wattlake_contracts.factors import starter_embodied, starter_grid
 from wattlake_contracts.filelog.format import MAX_RECORD_BYTES

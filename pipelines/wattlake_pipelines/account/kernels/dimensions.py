@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+
 from wattlake_contracts.kinds import NODES
 from wattlake_contracts.tables import DIM_DEVICES, DIM_MODELS, DIM_NODES
-
 from wattlake_pipelines.account.kernels.latest import latest
 from wattlake_pipelines.account.kernels.ordering import EVER_MS, integers, tuple_ranks
 from wattlake_pipelines.account.kernels.ranges import Ints

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+
 from wattlake_contracts.layout import DAY_MS
 from wattlake_contracts.tables import FACT_EMBODIED
-
 from wattlake_pipelines.account.kernels.holding import Cells, Weights, cut
 from wattlake_pipelines.account.kernels.ordering import EVER_MS, NEVER_MS, integers, ranks, tuple_ranks
 from wattlake_pipelines.account.kernels.ranges import Bools, Ints, expand, group_starts

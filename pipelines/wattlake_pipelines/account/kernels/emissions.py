@@ -6,8 +6,8 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
-from wattlake_contracts.tables import FACT_EMISSIONS
 
+from wattlake_contracts.tables import FACT_EMISSIONS
 from wattlake_pipelines.account.kernels.ordering import integers, ranks
 from wattlake_pipelines.account.kernels.ranges import Ints
 from wattlake_pipelines.account.kernels.segments import segment_at, take_or_null

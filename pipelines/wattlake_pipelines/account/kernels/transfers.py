@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+
 from wattlake_contracts.kinds import TRANSFERS
 from wattlake_contracts.tables import FACT_TRANSFERS
-
 from wattlake_pipelines.account.kernels.emissions import figure, millionths, rounded
 from wattlake_pipelines.account.kernels.ordering import integers, tuple_ranks
 from wattlake_pipelines.account.kernels.ranges import Ints

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pyarrow as pa
 import pytest
+
 from wattlake_contracts.tables import FACT_EMBODIED
 from wattlake_pipelines.account.kernels.embodied import embodied_facts
 from wattlake_pipelines.arrow_schema import table_schema

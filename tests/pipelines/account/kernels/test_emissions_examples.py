@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pyarrow as pa
 import pytest
+
 from wattlake_contracts.tables import FACT_EMISSIONS, FACT_ENERGY
 from wattlake_pipelines.account.kernels.emissions import emission_facts
 from wattlake_pipelines.arrow_schema import table_schema

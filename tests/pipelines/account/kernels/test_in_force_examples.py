@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pyarrow as pa
+
 from wattlake_pipelines.account.kernels.in_force import in_force
 
 EVER, NEVER = -(2**62), 2**62

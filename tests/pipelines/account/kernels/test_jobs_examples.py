@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 
 import pyarrow as pa
+
 from wattlake_contracts.kinds import JOBS, NODES
 from wattlake_contracts.tables import DIM_DEVICES, DIM_JOBS, DIM_MODELS, DIM_NODES
 from wattlake_pipelines.account.kernels.dimensions import device_dimension, model_dimension, node_dimension

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from wattlake_pipelines.account.kernels.rounding import largest_remainder, product_divmod, rounded_share
 
 SIZES = st.sampled_from([3, 1_000, 2**31 - 1, 2**31, 2**42, 2**49 - 1, 2**49, 2**61 - 1])

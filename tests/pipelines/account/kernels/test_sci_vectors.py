@@ -13,6 +13,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 import yaml
+
 from wattlake_pipelines.account.kernels.embodied import embodied_facts
 
 HOUR, DAY = 3_600_000, 86_400_000

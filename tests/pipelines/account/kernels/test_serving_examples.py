@@ -6,6 +6,7 @@ import itertools
 
 import numpy as np
 import pyarrow as pa
+
 from wattlake_contracts.tables import FACT_SERVING, RAW_SERVING
 from wattlake_pipelines.account.kernels.serving import serving_facts
 from wattlake_pipelines.arrow_schema import table_schema

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pyarrow as pa
 import pytest
+
 from wattlake_contracts.tables import FACT_TRANSFERS, RAW_TRANSFERS
 from wattlake_pipelines.account.kernels.transfers import transfer_facts
 from wattlake_pipelines.arrow_schema import table_schema
