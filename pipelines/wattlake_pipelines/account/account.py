@@ -173,7 +173,7 @@ def _embodied_days(connection: duckdb.DuckDBPyConnection, now: References, water
                "estimated", "component_of", "simulated"]
     old_lives, lives = _lives(old_items), _lives(now.items)
     spans = [*changed_spans(old_lives, lives, "node", payload), *changed_spans(old_jobs, now.jobs, "node", ["job", "device", "share_ppm"])]
-    if before >= 0 and before != watermark:
+    if before != watermark:
         spans.append(("", min(before, watermark), max(before, watermark)))
     # an inventory that dates nothing accrues nothing: then no day is concerned
     starts = [pc.min(table["start_ms"]).as_py() for table in (old_lives, lives)]
