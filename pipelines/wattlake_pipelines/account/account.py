@@ -8,6 +8,7 @@ from pathlib import Path
 from uuid import uuid4
 
 import duckdb
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
@@ -95,38 +96,45 @@ def _days(committer: Committer, staging: Path, dirty: Dirty) -> list[DayElement]
     connection = committer.connection
     nodes = pc.unique(dirty.emissions["node"]).to_pylist()
     shards = pa.table({"node": pa.array(nodes, pa.string()), "shard": pa.array([shard_of(n, committer.shards) for n in nodes], pa.int64())})
-    elements = []
-    placed = _placed(dirty, shards)
-    keys = sorted({(s, d) for s, d in zip(placed["emissions"]["shard"].to_pylist(), placed["emissions"]["day_ms"].to_pylist(), strict=True)})
-    raw_files = _files(connection, "raw_readings")
+    energy = dirty.energy.append_column("day_ms", pa.array(dirty.energy["hour_ms"].to_numpy() // DAY_MS * DAY_MS))
+    emissions = dirty.emissions.append_column("day_ms", pa.array(dirty.emissions["hour_ms"].to_numpy() // DAY_MS * DAY_MS))
+    context = find_context(connection, energy)
+    tables = {"emissions": emissions, "energy": energy, "edges": context.edges, "opened": context.opened}
+    parts = {name: _by_shard_and_day(rows, shards) for name, rows in tables.items()}
+    groups = _raw_groups(committer)
     old = {name: {(d, s): p for p, d, s, _ in _files(connection, name)} for name in ("fact_energy", "fact_emissions")}
-    for shard, day in keys:
+    elements = []
+    for shard, day in sorted(parts["emissions"]):
         name = f"day-{shard}-{day}"
-        energy, emissions = (_part(placed[n], shard, day) for n in ("energy", "emissions"))
-        context = find_context(connection, energy)
-        for suffix, rows in (("energy", energy), ("emissions", emissions), ("edges", context.edges), ("opened", context.opened)):
-            pq.write_table(rows, staging / f"{name}.{suffix}")
-        hours = set(context.opened["hour_ms"].to_pylist())
-        raw = tuple(
-            RawGroup(str(committer.lake / path), group, hour)
-            for path, _, of_shard, listed in raw_files if of_shard == shard
-            for group, hour in enumerate(int(h) for h in listed.split(",")) if hour in hours)
-        elements.append(DayElement(name, shard, day, raw, _absolute(committer, old["fact_energy"].get((day, shard))),
-                                   _absolute(committer, old["fact_emissions"].get((day, shard))), int(committer.about.get("long_gap_ms", "300000"))))
+        rows = {suffix: parts[suffix].get((shard, day), table.slice(0, 0)) for suffix, table in tables.items()}
+        for suffix, table in rows.items():
+            pq.write_table(table.drop_columns(["day_ms"]), staging / f"{name}.{suffix}")
+        hours = pc.unique(rows["opened"]["hour_ms"]).to_pylist()
+        elements.append(DayElement(
+            name, shard, day, tuple(sorted((g for h in hours for g in groups.get((shard, h), ())), key=lambda g: (g.path, g.group))),
+            _absolute(committer, old["fact_energy"].get((day, shard))), _absolute(committer, old["fact_emissions"].get((day, shard))),
+            int(committer.about.get("long_gap_ms", "300000"))))
     return elements
 
 
-def _placed(dirty: Dirty, shards: pa.Table) -> dict[str, pa.Table]:
-    placed = {}
-    for name, rows in (("energy", dirty.energy), ("emissions", dirty.emissions)):
-        index = pc.index_in(rows["node"], shards["node"].combine_chunks())
-        placed[name] = rows.append_column("shard", shards["shard"].take(index)).append_column(
-            "day_ms", pa.array(rows["hour_ms"].to_numpy() // DAY_MS * DAY_MS))
-    return placed
+def _by_shard_and_day(rows: pa.Table, shards: pa.Table) -> dict[tuple[int, int], pa.Table]:
+    """The rows of each (shard, day_ms), in their order."""
+    shard = shards["shard"].combine_chunks().take(pc.index_in(rows["node"], shards["node"].combine_chunks()).combine_chunks()).to_numpy()
+    day = rows["day_ms"].to_numpy()
+    order = np.lexsort((day, shard))
+    placed, shard, day = rows.take(pa.array(order)), shard[order], day[order]
+    edges = np.flatnonzero(np.append(True, (shard[1:] != shard[:-1]) | (day[1:] != day[:-1]))) if len(order) else order
+    ends = np.append(edges[1:], len(order))
+    return {(int(shard[a]), int(day[a])): placed.slice(a, b - a) for a, b in zip(edges.tolist(), ends.tolist(), strict=False)}
 
 
-def _part(rows: pa.Table, shard: int, day: int) -> pa.Table:
-    return rows.filter((pc.field("shard") == shard) & (pc.field("day_ms") == day)).select(["node", "hour_ms"])
+def _raw_groups(committer: Committer) -> dict[tuple[int, int], list[RawGroup]]:
+    """The row groups of raw readings of each (shard, hour)."""
+    groups: dict[tuple[int, int], list[RawGroup]] = {}
+    for path, _, shard, listed in _files(committer.connection, "raw_readings"):
+        for group, hour in enumerate(int(h) for h in listed.split(",")):
+            groups.setdefault((shard, hour), []).append(RawGroup(str(committer.lake / path), group, hour))
+    return groups
 
 
 def _files(connection: duckdb.DuckDBPyConnection, table: str) -> list[tuple[str, int, int, str]]:

@@ -1,4 +1,4 @@
-"""The neighbours that an element of work needs: edges of series from the books, and which hours to open.
+"""The neighbours that elements of work need: edges of series from the books, and which hours to open.
 
 A reading beyond the hours asked for counts only through the interval that reaches into them. The
 outermost readings of the neighbouring hours, which `reading_bounds` keeps, tell it without opening
@@ -21,43 +21,62 @@ _COLUMNS = ", ".join(c.name for c in READINGS.columns)
 
 @dataclass(frozen=True)
 class Context:
-    """edges: readings of neighbouring hours. opened: (node, hour_ms) whose readings are to be read, more than are produced."""
+    """By the day that they are for. edges: day_ms and readings of neighbouring hours.
+
+    opened: (day_ms, node, hour_ms) whose readings are to be read, more than are produced.
+    """
 
     edges: pa.Table
     opened: pa.Table
 
 
 def find_context(connection: duckdb.DuckDBPyConnection, wanted: pa.Table) -> Context:
-    """The context of the (node, hour_ms) of `wanted`; several calls of one day share nothing."""
+    """The context of the (day_ms, node, hour_ms) of `wanted`, of all days in one go; each day has its own."""
     connection.register("wanted_in", wanted)
-    connection.execute("CREATE OR REPLACE TEMP TABLE wanted AS SELECT DISTINCT node, hour_ms FROM wanted_in")
+    connection.execute("CREATE OR REPLACE TEMP TABLE wanted AS SELECT DISTINCT day_ms, node, hour_ms FROM wanted_in")
     connection.unregister("wanted_in")
-    connection.execute(f"""
-        CREATE OR REPLACE TEMP TABLE near AS
-        WITH bounds AS (
-            SELECT {_COLUMNS}, hour_ms, CASE WHEN power_mw IS NULL THEN epoch ELSE '' END AS life, power_mw IS NOT NULL AS power,
-                   w.low, w.high
-            FROM {ALIAS}.reading_bounds b JOIN (SELECT node, min(hour_ms) AS low, max(hour_ms) AS high FROM wanted GROUP BY node) w USING (node))
-        SELECT * EXCLUDE (low, high) FROM bounds
-        QUALIFY hour_ms BETWEEN low AND high
-             OR (hour_ms < low AND dense_rank() OVER (PARTITION BY node, device, life, power, hour_ms < low ORDER BY hour_ms DESC) <= {REACH_READINGS})
-             OR (hour_ms > high AND dense_rank() OVER (PARTITION BY node, device, life, power, hour_ms > high ORDER BY hour_ms) <= {REACH_READINGS})""")
+    _near(connection)
     # Beside an hour that is opened stands an edge that is an outlier: open its hour as well, and look again.
     while connection.execute("""
         INSERT INTO wanted
         WITH line AS (
-            SELECT DISTINCT ON (node, device, life, ts_ms) node, device, life, hour_ms, ts_ms, energy_mj,
-                   (node, hour_ms) IN (SELECT (node, hour_ms) FROM wanted) AS full_hour
-            FROM near WHERE NOT power ORDER BY node, device, life, ts_ms, energy_mj DESC),
+            SELECT DISTINCT ON (n.day_ms, n.node, device, life, ts_ms) n.day_ms, n.node, device, life, n.hour_ms, ts_ms, energy_mj,
+                   w.node IS NOT NULL AS full_hour
+            FROM near n LEFT JOIN wanted w ON w.day_ms = n.day_ms AND w.node = n.node AND w.hour_ms = n.hour_ms
+            WHERE NOT power ORDER BY n.day_ms, n.node, device, life, ts_ms, energy_mj DESC),
         beside AS (
             SELECT *, lag(energy_mj) OVER w AS before, lead(energy_mj) OVER w AS after,
                    lag(full_hour) OVER w OR lead(full_hour) OVER w AS at_full
-            FROM line WINDOW w AS (PARTITION BY node, device, life ORDER BY ts_ms))
-        SELECT DISTINCT node, hour_ms FROM beside
+            FROM line WINDOW w AS (PARTITION BY day_ms, node, device, life ORDER BY ts_ms))
+        SELECT DISTINCT day_ms, node, hour_ms FROM beside
         WHERE NOT full_hour AND at_full AND before <= after AND NOT (energy_mj BETWEEN before AND after)
         RETURNING 1""").fetchall():
         pass
-    edges = connection.execute(f"SELECT {_COLUMNS} FROM near WHERE (node, hour_ms) NOT IN (SELECT (node, hour_ms) FROM wanted)").to_arrow_table()
-    opened = connection.execute("""
-        SELECT DISTINCT w.node, w.hour_ms FROM wanted w SEMI JOIN near n ON n.node = w.node AND n.hour_ms = w.hour_ms ORDER BY ALL""").to_arrow_table()
+    edges = connection.execute(f"SELECT day_ms, {_COLUMNS} FROM near ANTI JOIN wanted USING (day_ms, node, hour_ms) ORDER BY day_ms").to_arrow_table()
+    opened = connection.execute("FROM wanted SEMI JOIN near USING (day_ms, node, hour_ms) ORDER BY ALL").to_arrow_table()
     return Context(edges, opened)
+
+
+def _near(connection: duckdb.DuckDBPyConnection) -> None:
+    """`near`: the edges of each series from a few of its hours before a day's first wanted hour to a few after the last."""
+    connection.execute(f"""
+        CREATE OR REPLACE TEMP TABLE bounds AS
+        SELECT {_COLUMNS}, hour_ms, CASE WHEN power_mw IS NULL THEN epoch ELSE '' END AS life, power_mw IS NOT NULL AS power,
+               dense_rank() OVER (PARTITION BY node, device, life, power ORDER BY hour_ms) AS place
+        FROM {ALIAS}.reading_bounds SEMI JOIN wanted USING (node)""")
+    # places are counted and joined by equality, for a comparison of spans would meet every hour with every day
+    connection.execute(f"""
+        CREATE OR REPLACE TEMP TABLE near AS
+        WITH days AS (SELECT day_ms, node, min(hour_ms) AS low, max(hour_ms) AS high FROM wanted GROUP BY ALL),
+        series AS (SELECT DISTINCT node, device, life, power FROM bounds),
+        asked AS (SELECT * FROM days JOIN series USING (node)),
+        hours AS (SELECT DISTINCT node, device, life, power, hour_ms, place FROM bounds),
+        upto AS (
+            SELECT a.*, coalesce(h.place, 0) AS last FROM asked a ASOF LEFT JOIN hours h
+                ON h.node = a.node AND h.device = a.device AND h.life = a.life AND h.power = a.power AND a.high >= h.hour_ms),
+        spans AS (
+            SELECT u.*, coalesce(h.place, 0) AS before FROM upto u ASOF LEFT JOIN hours h
+                ON h.node = u.node AND h.device = u.device AND h.life = u.life AND h.power = u.power AND u.low > h.hour_ms),
+        places AS (
+            SELECT day_ms, node, device, life, power, unnest(range(before - {REACH_READINGS} + 1, last + {REACH_READINGS} + 1)) AS place FROM spans)
+        SELECT p.day_ms, b.* EXCLUDE (place) FROM places p JOIN bounds b USING (node, device, life, power, place)""")
