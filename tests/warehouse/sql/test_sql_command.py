@@ -43,6 +43,14 @@ def test_a_table_cut_at_the_limit_says_so_on_stderr(lake: Path, tmp_path: Path) 
     done = run("--file", str(question), "--limit", "2", lake=lake)
     assert done.stdout.splitlines() == ["node", "----", "a1", "a1"]
     assert "cut at 2 rows" in done.stderr
+    assert done.returncode == 0  # as many as were asked for
+
+
+def test_a_result_cut_unasked_is_incomplete(lake: Path) -> None:
+    done = run("SELECT range FROM range(10001)", "--format", "csv", lake=lake)
+    assert len(done.stdout.splitlines()) == 10_001
+    assert "cut at 10000 rows" in done.stderr
+    assert done.returncode == 4
 
 
 def test_control_characters_cannot_command_the_terminal(lake: Path) -> None:

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from wattlake_contracts.config import data_home, lake_root, load
-from wattlake_contracts.errors import UsageError
+from wattlake_contracts.errors import INCOMPLETE, UsageError
 from wattlake_contracts.options import ConfigOption, FormatOption, LakeOption, check_format, emit, say
 from wattlake_warehouse.sql.limits import Limits
 from wattlake_warehouse.sql.listing import everything
@@ -27,7 +27,9 @@ def sql(
     query: Annotated[str | None, typer.Argument(help="One statement. Without it: a prompt, or standard input.", show_default=False)] = None,
     file: Annotated[Path | None, typer.Option("--file", "-f", help="Read the statement from a file.", metavar="FILE")] = None,
     form: FormatOption = "table",
-    limit: Annotated[int, typer.Option(help="Print at most this many rows.", min=1)] = _USUAL.rows,
+    limit: Annotated[int | None, typer.Option(
+        help=f"Print at most this many rows. Unless it is given, a result of more than {_USUAL.rows} is cut and the exit status is 4.",
+        min=1, show_default=False)] = None,
     timeout: Annotated[float, typer.Option(help="Seconds that a statement may take.", min=0.1)] = _USUAL.timeout_s,
     memory: Annotated[int, typer.Option(help="MiB of memory that a statement may take.", min=64)] = _USUAL.memory_mib,
     marts: Annotated[bool, typer.Option("--marts", help="List what there is to ask, and exit.")] = False,
@@ -50,13 +52,14 @@ def sql(
         query = _read(file)
     elif query is None and not sys.stdin.isatty():
         query = sys.stdin.read()
-    limits = Limits(rows=limit, timeout_s=timeout, memory_mib=memory, threads=min(4, os.cpu_count() or 1))
+    limits = Limits(rows=_USUAL.rows if limit is None else limit, timeout_s=timeout, memory_mib=memory, threads=min(4, os.cpu_count() or 1))
     with open_session(lake_root(load(config), lake), limits) as session:
         session.start()
         if os.environ.get("WATTLAKE_DEBUG"):
             say(f"sandbox: landlock {f'version {session.landlock}' if session.landlock else 'not offered by this system'}, {limits}")
         if query is not None:
-            _ask(session, query, form)
+            if _ask(session, query, form) and limit is None:
+                raise typer.Exit(INCOMPLETE)
         else:
             from wattlake_warehouse.sql import prompt
             prompt.run(session, lambda statement: _ask(session, statement, form), lambda columns, rows: _print(columns, rows, form),
@@ -70,11 +73,13 @@ def _read(file: Path) -> str:
         raise UsageError(f"cannot be read: {error}", subject=str(file), next_step="give another --file") from error
 
 
-def _ask(session: Session, query: str, form: str) -> None:
+def _ask(session: Session, query: str, form: str) -> bool:
+    """Whether the result was cut."""
     result = session.ask(query)
     _print(result.columns, result.rows, form)
     if result.cut:
         say(f"cut at {session.limits.rows} rows: raise --limit for more")
+    return result.cut
 
 
 def _print(columns: list[str], rows: list[list[Any]], form: str) -> None:

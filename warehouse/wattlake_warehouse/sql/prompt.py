@@ -20,7 +20,7 @@ HELP = r"""A statement ends with a semicolon and may take several lines.
 Show = Callable[[list[str], list[list[object]]], None]
 
 
-def run(session: Session, ask: Callable[[str], None], show: Show, history: Path) -> None:
+def run(session: Session, ask: Callable[[str], object], show: Show, history: Path) -> None:
     """Read statements until the user leaves. ask: runs one and prints its result. history: where the lines are kept."""
     _remember(history)
     say(r"Read-only. \marts lists what there is, \? helps, \q leaves.")
