@@ -62,7 +62,7 @@ def gather(connection: duckdb.DuckDBPyConnection) -> References:
 
 def _items(connection: duckdb.DuckDBPyConnection) -> pa.Table:
     """Inventory rows of machines and devices in force, each with the factor in force when its life begins."""
-    held = in_force(_read(connection, """
+    told = in_force(_read(connection, """
         SELECT node, coalesce(device, '') AS device, valid_from_ms AS start_ms, valid_to_ms AS end_ms, event_ms AS known_from_ms,
                CASE WHEN device IS NULL THEN sku ELSE device_sku END AS sku, acquired_on_ms, retired_on_ms, simulated,
                md5(concat_ws('|', sku, '#', device_sku, '#', acquired_on_ms, '#', retired_on_ms)) AS version, false AS shipped
@@ -70,12 +70,20 @@ def _items(connection: duckdb.DuckDBPyConnection) -> pa.Table:
     factors = in_force(_read(connection, f"""
         SELECT sku, valid_from_ms AS start_ms, NULL::BIGINT AS end_ms, known_from_ms, version, boot = '{SHIPPED}' AS shipped,
                embodied_ug, life_years, component_of, coalesce(estimated, false) AS estimated FROM lake.ref_embodied"""), ["sku"], "start_ms", "end_ms")
-    connection.register("held", held)
+    connection.register("told", told)
     connection.register("factors", factors)
     try:
         # the first figure of a sku also serves hardware older than it: there is no other
         return _read(connection, f"""
-            WITH machine AS (FROM held WHERE device = ''),
+            WITH marked AS (
+                SELECT *, version IS DISTINCT FROM lag(version) OVER life OR start_ms IS DISTINCT FROM lag(end_ms) OVER life AS begins
+                FROM told WINDOW life AS (PARTITION BY node, device ORDER BY start_ms)),
+            numbered AS (SELECT *, sum(begins::INTEGER) OVER (PARTITION BY node, device ORDER BY start_ms) AS life FROM marked),
+            -- told again, as after every boot, hardware does not begin a new life
+            held AS (
+                SELECT node, device, sku, acquired_on_ms, retired_on_ms, bool_or(simulated) AS simulated, min(start_ms) AS start_ms, max(end_ms) AS end_ms
+                FROM numbered GROUP BY node, device, life, sku, acquired_on_ms, retired_on_ms),
+            machine AS (FROM held WHERE device = ''),
             factor AS (SELECT * REPLACE (CASE WHEN row_number() OVER (PARTITION BY sku ORDER BY start_ms) = 1 THEN -{FOREVER_MS} ELSE start_ms END AS start_ms)
                        FROM factors)
             SELECT h.node, nullif(h.device, '') AS device, h.sku, (SELECT min(m.sku) FROM machine m WHERE m.node = h.node) AS machine_sku,
@@ -86,7 +94,7 @@ def _items(connection: duckdb.DuckDBPyConnection) -> pa.Table:
                                            AND f.end_ms > coalesce(h.acquired_on_ms, h.start_ms)
             ORDER BY h.node, h.device, h.start_ms""")
     finally:
-        connection.unregister("held")
+        connection.unregister("told")
         connection.unregister("factors")
 
 

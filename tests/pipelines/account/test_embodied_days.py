@@ -26,3 +26,16 @@ def test_a_machine_known_before_any_instant_accrues_from_its_beginning(tmp_path:
         (T0, T0 + DAY, 24_000_000), (T0 + DAY, T0 + 2 * DAY, 6_000_000)]
     run(tmp_path / "again", log.root)
     assert dump(tmp_path / "again") == dump(tmp_path / "lake")
+
+
+def test_a_machine_told_of_again_does_not_begin_a_new_life(tmp_path: Path) -> None:
+    log = Log(tmp_path / "log")
+    log.put("embodied", [{"sku": "box", "embodied_ug": 36_500_000, "life_years": 0.1}])
+    log.put("nodes", [_MACHINE])
+    log.put("nodes", [{**_MACHINE, "valid_from_ms": T0 + 20 * DAY, "event_ms": T0 + 20 * DAY}])
+    log.put("serving", [{**_SERVED, "ts_ms": T0 + 60 * DAY}])
+    run(tmp_path / "lake", log.root)
+    # a life of 36.5 days ends then, and the boot in between is no second one
+    assert rows(tmp_path / "lake", "SELECT max(start_ms), sum(embodied_ug)::BIGINT FROM lake.fact_embodied WHERE embodied_ug > 0") == [
+        (T0 + 36 * DAY, 36_500_000)]
+    assert rows(tmp_path / "lake", "SELECT valid_from_ms, valid_to_ms FROM lake.accounted_items") == [(T0, None)]
