@@ -13,9 +13,9 @@ from figures import Figure, alone, middle, spending
 from fleet import landed, reading_files
 
 from wattlake_contracts.layout import HOUR_MS
-from wattlake_pipelines.account.account import _days, _stage_references
+from wattlake_pipelines.account.day_elements import day_elements, stage_references
 from wattlake_pipelines.account.dirty import find_dirty
-from wattlake_pipelines.account.element import DayElement, _energy, _References
+from wattlake_pipelines.account.element import DayElement, DayReferences, day_energy
 from wattlake_pipelines.account.references import gather
 from wattlake_pipelines.lake.committer import Committer
 
@@ -88,13 +88,13 @@ def _elements(committer: Committer, staging: Path) -> tuple[list[DayElement], pa
     """What `wattlake account` would give its workers, and the jobs."""
     now = gather(committer.connection)
     dirty = find_dirty(committer.connection, now)
-    _stage_references(committer.connection, staging, now, dirty)
-    return _days(committer, staging, dirty), now.jobs.select(["job", "node", "device", "start_ms", "end_ms"])
+    stage_references(committer.connection, staging, now, dirty)
+    return day_elements(committer, staging, dirty), now.jobs.select(["job", "node", "device", "start_ms", "end_ms"])
 
 
 def _attribute(element: DayElement, staging: Path) -> pa.Table:
     """Files to the rows of fact_energy: the part of the element that the query does too."""
-    return _energy(element, staging, pq.read_table(staging / f"{element.name}.energy"), _References.read(staging, element.day_ms))
+    return day_energy(element, staging, pq.read_table(staging / f"{element.name}.energy"), DayReferences.read(staging, element.day_ms))
 
 
 def _gpus(facts: pa.Table) -> int:

@@ -53,12 +53,12 @@ def compute(element: DayElement, staging: Path, attempt: str) -> list[StagedFile
     """Stage the day's fact_energy and fact_emissions with the dirty (node, hour) rows made anew."""
     dirty = pq.read_table(staging / f"{element.name}.energy")
     derive = pq.read_table(staging / f"{element.name}.emissions")
-    references = _References.read(staging, element.day_ms)
+    references = DayReferences.read(staging, element.day_ms)
     files = []
     name = f"{element.day_ms}-{element.shard}-{attempt}.parquet"
     energy = _without(_old(element.old_energy, FACT_ENERGY.name), dirty)
     if dirty.num_rows:
-        made = _energy(element, staging, dirty, references)
+        made = day_energy(element, staging, dirty, references)
         energy = pa.concat_tables([energy, made]).sort_by(_sort_keys(energy))
         files.append(stage(FACT_ENERGY.name, energy, staging, name, day_ms=element.day_ms, shard=element.shard))
     emissions = _without(_old(element.old_emissions, FACT_EMISSIONS.name), derive)
@@ -69,7 +69,9 @@ def compute(element: DayElement, staging: Path, attempt: str) -> list[StagedFile
 
 
 @dataclass(frozen=True)
-class _References:
+class DayReferences:
+    """Reference data in force on a day."""
+
     jobs: pa.Table
     places: pa.Table
     devices: pa.Table
@@ -79,7 +81,7 @@ class _References:
     cuts: pa.Table
 
     @staticmethod
-    def read(staging: Path, day_ms: int) -> _References:
+    def read(staging: Path, day_ms: int) -> DayReferences:
         """The reference files of the attempt, as far as they touch the day."""
         touches = [("start_ms", "<", day_ms + DAY_MS), ("end_ms", ">", day_ms)]
         tables = {name: pq.read_table(staging / f"{name}.parquet", filters=touches) for name in ("jobs", "places", "devices", "sites", "direct", "marginal")}
@@ -88,10 +90,10 @@ class _References:
         by_zone = pq.read_table(staging / "zone_cuts.parquet", filters=cut_range)
         joined = tables["places"].select(["node", "zone", "start_ms", "end_ms"]).join(by_zone, "zone", join_type="inner")
         joined = joined.filter((pc.field("cut_ms") > pc.field("start_ms")) & (pc.field("cut_ms") < pc.field("end_ms"))).select(["node", "cut_ms"])
-        return _References(**tables, cuts=pa.concat_tables([by_node, joined.cast(by_node.schema)]))
+        return DayReferences(**tables, cuts=pa.concat_tables([by_node, joined.cast(by_node.schema)]))
 
 
-def _energy(element: DayElement, staging: Path, dirty: pa.Table, references: _References) -> pa.Table:
+def day_energy(element: DayElement, staging: Path, dirty: pa.Table, references: DayReferences) -> pa.Table:
     """The energy rows of the dirty (node, hour); nodes with the same dirty hours are done together."""
     opened = pq.read_table(staging / f"{element.name}.opened")
     edges = pq.read_table(staging / f"{element.name}.edges")

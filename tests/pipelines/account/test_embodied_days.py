@@ -6,6 +6,8 @@ from pathlib import Path
 
 from lakes import dump, rows, run
 from logs import Log
+from wattlake_pipelines.account.account import account
+from wattlake_pipelines.lake.committer import Committer
 
 HOUR, DAY = 3_600_000, 86_400_000
 T0 = 1_760_054_400_000 // DAY * DAY
@@ -39,3 +41,21 @@ def test_a_machine_told_of_again_does_not_begin_a_new_life(tmp_path: Path) -> No
     assert rows(tmp_path / "lake", "SELECT max(start_ms), sum(embodied_ug)::BIGINT FROM lake.fact_embodied WHERE embodied_ug > 0") == [
         (T0 + 36 * DAY, 36_500_000)]
     assert rows(tmp_path / "lake", "SELECT valid_from_ms, valid_to_ms FROM lake.accounted_items") == [(T0, None)]
+
+
+def test_an_instant_once_asked_for_leaves_no_trace_when_it_is_not_asked_for_again(tmp_path: Path) -> None:
+    log = Log(tmp_path / "log")
+    log.put("embodied", [{"sku": "box", "embodied_ug": 8_760_000_000, "life_years": 1.0}])
+    log.put("nodes", [_MACHINE])
+    log.put("serving", [_SERVED])
+    run(tmp_path / "lake", log.root)
+    until_the_data = dump(tmp_path / "lake")
+    with Committer(tmp_path / "lake") as committer:
+        account(committer, until_ms=T0 + 5 * DAY)
+    assert rows(tmp_path / "lake", "SELECT sum(embodied_ug)::BIGINT FROM lake.fact_embodied") == [(5 * 24_000_000,)]
+    run(tmp_path / "lake", log.root)
+    assert dump(tmp_path / "lake") == until_the_data
+    log.put("serving", [{**_SERVED, "ts_ms": T0 + 4 * DAY}])
+    run(tmp_path / "lake", log.root)
+    run(tmp_path / "again", log.root)
+    assert dump(tmp_path / "lake") == dump(tmp_path / "again")
