@@ -31,6 +31,16 @@ def coverage(pieces: list[Piece]) -> list[tuple[int, int]]:
     return spans
 
 
+def on_circle(device: str, parent: dict[str, str | None]) -> bool:
+    """Whether the device is its own ancestor."""
+    at = parent[device]
+    for _ in parent:
+        if at is None or at == device:
+            break
+        at = parent[at]
+    return at == device
+
+
 class Leaf(NamedTuple):
     """One leaf of a cell: owner is the device whose readings it comes from."""
 
@@ -50,7 +60,7 @@ class Cell:
         self.node, self.start, self.end, self.hour, self.devices = node, start, end, hour, devices
         self.here = {d: found for d, pieces in hour.items() if (found := [p for p in pieces if p.touches(start, end)])}
         self.spans = {d: coverage(pieces) for d, pieces in hour.items()}
-        self.parent = self._without_circles({d: self._parent(d) for d in hour})
+        self.parent = self._parents()
 
     def covers(self, device: str) -> bool:
         """Whether the device was read throughout."""
@@ -70,26 +80,38 @@ class Cell:
         row = inventory_at(self.devices, self.node, device, self.start)
         return row["parent"] if row else None
 
-    def _parent(self, device: str) -> str | None:
-        named = self.named_parent(device)
-        if named is not None:
-            return named if self.covers(named) else None
+    def chain(self, device: str) -> list[str]:
+        """The parent named for the device, the one named for that, and so on, each once."""
+        names: list[str] = []
+        name = self.named_parent(device)
+        while name is not None and name not in names:
+            names.append(name)
+            name = self.named_parent(name)
+        return names
+
+    def by_name(self, device: str) -> str | None:
+        """The nearest in the chain that covers the cell."""
+        covering = [name for name in self.chain(device) if self.covers(name)]
+        return covering[0] if covering else None
+
+    def by_rank(self, device: str) -> str | None:
+        """The first device of the lowest higher rank that covers the cell."""
         mine = self.rank(device)
         skip_psys = self.attributes(device).of.device_kind not in ("cpu", "dram")
         candidates = [(self.rank(d), d) for d in self.hour if self.covers(d) and self.rank(d) > mine]
         candidates = [(r, d) for r, d in candidates if not (r == 1 and skip_psys)]
         return min(candidates)[1] if candidates else None
 
-    def _without_circles(self, parent: dict[str, str | None]) -> dict[str, str | None]:
-        def on_circle(device: str) -> bool:
-            at = parent[device]
-            for _ in parent:
-                if at is None or at == device:
-                    break
-                at = parent[at]
-            return at == device
-
-        return {d: None if on_circle(d) and self.named_parent(d) is not None else up for d, up in parent.items()}
+    def _parents(self) -> dict[str, str | None]:
+        """By name, else by rank; names on circles give way to ranks until there is no circle."""
+        named = {d: name for d in self.hour if (name := self.by_name(d)) is not None}
+        while True:
+            parent = {d: named[d] if d in named else self.by_rank(d) for d in self.hour}
+            circle = [d for d in self.hour if on_circle(d, parent)]
+            if not circle:
+                return parent
+            for device in circle:
+                named.pop(device, None)
 
     def own(self, device: str) -> dict[str, int]:
         """The device's own energy here, class by class."""

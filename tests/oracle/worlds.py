@@ -8,7 +8,7 @@ from typing import Any
 import pyarrow as pa
 from hypothesis import strategies as st
 
-from oracle.tree import HOUR_MS
+from oracle.tree import HOUR_MS, rank
 
 #: 2024-01-01T00:00Z; hours are counted from here.
 BASE_MS = 1_704_067_200_000
@@ -124,20 +124,28 @@ def powers(draw: st.DrawFn, node: str, device: tuple[str, str, str], at: st.Sear
 
 @st.composite
 def inventories(draw: st.DrawFn, node: str, names: list[str], steady: bool) -> list[dict]:
-    """Parents (circles, strangers and the device itself among them) and limits, in force ever or in part."""
+    """Parents (chains, circles, strangers and the device itself among them) and limits, in force ever or in part.
+
+    A tray and a shelf have no readings, but may name a parent and be named.
+    """
+    described = [*names, "tray", "shelf"]
+    shape = st.sampled_from(("none", "none", "ever", "ever", *(() if steady else ("two",))))
+    any_parent: st.SearchStrategy[str | None] = st.one_of(st.none(), st.sampled_from([*described, "stranger"]))
+    parents = dict.fromkeys(described, any_parent)
+    if draw(st.booleans()):  # one after the other, the last one naming nobody or anybody, so that circles have tails
+        line = draw(st.permutations(described))
+        parents = {a: st.just(b) for a, b in itertools.pairwise(line)} | {line[-1]: any_parent}
+        shape = st.sampled_from(("none", *["ever"] * 6, *(() if steady else ("two",))))
+    limits = st.sampled_from((None, None, None, 1, 1000, 400_000, 10**9, 2**53))
     out = []
-    for name in names:
-        shape = draw(st.sampled_from(("none", "none", "ever", "ever", *(() if steady else ("two",)))))
-        if shape == "none":
-            continue
-        parents = st.one_of(st.none(), st.sampled_from([*names, "stranger"]))
-        limits = st.sampled_from((None, None, None, 1, 1000, 400_000, 10**9, 2**53))
-        if shape == "ever":
-            out.append(inventory(name, draw(parents), most=draw(limits), node=node))
-        else:
-            at = BASE_MS + draw(instants)
-            out += [inventory(name, draw(parents), most=draw(limits), end=at, node=node),
-                    inventory(name, draw(parents), most=draw(limits), start=at + draw(st.sampled_from((0, 1, 60_000))), node=node)]
+    for name in described:
+        match draw(shape):
+            case "ever":
+                out.append(inventory(name, draw(parents[name]), most=draw(limits), node=node))
+            case "two":
+                at = BASE_MS + draw(instants)
+                out += [inventory(name, draw(parents[name]), most=draw(limits), end=at, node=node),
+                        inventory(name, draw(any_parent), most=draw(limits), start=at + draw(st.sampled_from((0, 1, 60_000))), node=node)]
     return out
 
 
@@ -194,3 +202,22 @@ def worlds(draw: st.DrawFn, steady: bool = False) -> dict[str, list]:
     hours = draw(st.lists(st.sampled_from((-1, 0, 1, 2, 3, 24, 2000)), min_size=1, max_size=4, unique=True))
     out["hours_ms"] = [BASE_MS + h * HOUR_MS for h in hours]
     return out
+
+
+@st.composite
+def walled_worlds(draw: st.DrawFn) -> dict[str, list]:
+    """Worlds in which one device of the highest rank, `meter` of node n, covers every hour from 0 to 3 that is asked for."""
+    world = draw(worlds())
+    world["readings"] = [r for r in world["readings"] if rank(r["device_kind"], r["boundary"]) < rank("node", "node_ac") and r["node"] == "n"]
+    ts = sorted({-1, 4 * HOUR_MS, *draw(st.lists(instants.filter(lambda t: 0 <= t <= 3 * HOUR_MS), max_size=4))})
+    steps = draw(st.lists(st.sampled_from((0, 1, 7, 10**6, 10**12)), min_size=len(ts), max_size=len(ts)))
+    world["readings"] += [
+        reading("meter", t, energy, device_kind="node", boundary="node_ac") for t, energy in zip(ts, itertools.accumulate(steps), strict=True)]
+    # parts that are read as long, so that they can hold each other
+    for name in draw(st.lists(st.sampled_from(("gpu0", "gpu1", "cpu", "psu0")), max_size=3, unique=True)):
+        kind, boundary = next(d[1:] for d in DEVICES if d[0] == name)
+        world["readings"] += [reading(name, t, e, device_kind=kind, boundary=boundary, epoch="a") for t, e in ((-1, 0), (4 * HOUR_MS, 10**7))]
+    names = sorted({r["device"] for r in world["readings"]})
+    world["devices"] = [d | {"max_power_mw": None} if d["device"] == "meter" else d for d in draw(inventories("n", names, steady=False))]
+    world["hours_ms"] = [BASE_MS + h * HOUR_MS for h in draw(st.sets(st.integers(0, 3), min_size=1))]
+    return world

@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from wattlake_pipelines.account.kernels.ranges import Bools, Ints, dense, find, last_at_or_before
+from wattlake_pipelines.account.kernels.ranges import Ints, dense, find, last_at_or_before
 from wattlake_pipelines.account.kernels.texts import Coded
 
 
@@ -66,11 +66,11 @@ def numbers(column: pa.ChunkedArray, missing: int = -1) -> Ints:
 
 @dataclass(frozen=True)
 class Inventory:
-    """Rows of the inventory of devices with readings, by (device, start).
+    """Rows of the inventory, by (device, start).
 
-    parent: its number, -1 where it has no readings; named: whether a parent is named at all.
-    max_power_mw: -1 where unknown. naming_*: every row that names a parent with readings, also those
-    of devices without.
+    device, parent: numbers of the fleet; what has no readings is numbered after it, so that a chain of
+    names can be followed through it. parent: -1 where none is named. max_power_mw: -1 where unknown.
+    naming_*: the rows that name a parent with readings.
     """
 
     device: Ints
@@ -78,28 +78,45 @@ class Inventory:
     end_ms: Ints
     max_power_mw: Ints
     parent: Ints
-    named: Bools
     naming_parent: Ints
     naming_start_ms: Ints
     naming_end_ms: Ints
 
     @classmethod
     def of(cls, rows: pa.Table, fleet: Fleet) -> Inventory:
-        """Inventory rows (node, device, parent, max_power_mw, start_ms, end_ms), disjoint per device."""
+        """Inventory rows (node, device, parent, max_power_mw, start_ms, end_ms), disjoint per device; of unread nodes they are left out."""
         node = fleet.nodes(rows.column("node"))
-        device = fleet.devices_of(node, rows.column("device"))
-        parent = fleet.devices_of(node, rows.column("parent"))
-        named = np.asarray(pc.is_valid(rows.column("parent")).to_numpy(), bool)
+        device, parent = _numbered(fleet, node, rows.column("device"), rows.column("parent"))
         start, end = numbers(rows.column("start_ms")), numbers(rows.column("end_ms"))
         power = numbers(rows.column("max_power_mw"))
-        naming = (parent >= 0) & (start < end)
         at = np.flatnonzero((device >= 0) & (start < end))
         at = at[np.lexsort((start[at], device[at]))]
-        return cls(device[at], start[at], end[at], power[at], parent[at], named[at], parent[naming], start[naming], end[naming])
+        naming = at[(parent[at] >= 0) & (parent[at] < fleet.devices)]
+        return cls(device[at], start[at], end[at], power[at], parent[at], parent[naming], start[naming], end[naming])
 
     def in_force(self, device: Ints, at_ms: Ints) -> Ints:
         """The row in force for each device at an instant; -1 where there is none."""
         return segment_at(self.device, self.start_ms, self.end_ms, device, at_ms)
+
+    def parent_of(self, device: Ints, at_ms: Ints) -> Ints:
+        """The parent named for each device at an instant; -1 where none is."""
+        if not len(self.device):
+            return np.full(len(device), -1, np.int64)
+        row = self.in_force(device, at_ms)
+        return np.where(row >= 0, self.parent[row], -1)
+
+
+def _numbered(fleet: Fleet, node: Ints, device: pa.ChunkedArray, parent: pa.ChunkedArray) -> tuple[Ints, Ints]:
+    """Both columns as numbers: those of the fleet, then one for every other name on a node of it; -1 for NULL and on other nodes."""
+    names = pa.chunked_array([*device.cast(pa.string()).chunks, *parent.cast(pa.string()).chunks], pa.string())
+    on = np.tile(node, 2)
+    number = fleet.devices_of(on, names)
+    strange = np.flatnonzero((on >= 0) & (number < 0) & np.asarray(pc.is_valid(names).to_numpy(), bool))
+    words = pc.unique(names)
+    word = np.asarray(pc.index_in(names, value_set=words).to_numpy(), np.int64)[strange]
+    _, place = dense(on[strange] * len(words) + word, len(fleet.node_words) * len(words))
+    number[strange] = fleet.devices + place
+    return number[:len(node)], number[len(node):]
 
 
 def segment_at(owners: Ints, start_ms: Ints, end_ms: Ints, owner: Ints, at_ms: Ints) -> Ints:

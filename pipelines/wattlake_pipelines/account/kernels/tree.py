@@ -44,17 +44,19 @@ def _rank(kind: str, boundary: str) -> int:
 def find_parents(hours: Hours, cells: Cells, row_first: Ints, device_hour: Ints, cell: Ints, covers: Bools,
                  rank: Ints, in_psys: Bools, inventory: Inventory) -> Tree:
     """The tree in each cell, of rows by (device, cell) with their rank; only a row that covers its cell is a parent."""
-    parent = _by_rank(cell, covers, rank, in_psys, len(cells.start_ms))
-    row = _named(hours, cells, device_hour, cell, inventory)
-    named = np.flatnonzero(row >= 0)
-    if len(named):
-        at = hours.device_hours(inventory.parent[row[named]], cells.hour[cell[named]])
-        wanted = row_first[at] + cell[named] - cells.first[cells.hour[cell[named]]]
-        parent[named] = np.where((at >= 0) & covers[np.where(at >= 0, wanted, 0)], wanted, -1)
-        circle = _on_circle(parent)
-        by_inventory = np.zeros(len(parent), bool)
-        by_inventory[named] = True
-        parent[circle & by_inventory] = -1
+    by_rank = _by_rank(cell, covers, rank, in_psys, len(cells.start_ms))
+    row, above = _by_name(hours, cells, row_first, device_hour, cell, covers, inventory)
+    if not len(row):
+        return Tree(by_rank)
+    parent = by_rank.copy()
+    parent[row] = above
+    # by rank one only gets higher: a circle has a named parent that is not
+    if (rank[above] <= rank[row]).any():
+        named = np.zeros(len(parent), bool)
+        named[row] = True
+        while (circle := _on_circle(parent) & named).any():
+            parent[circle] = by_rank[circle]
+            named &= ~circle
     return Tree(parent)
 
 
@@ -74,17 +76,32 @@ def _by_rank(cell: Ints, covers: Bools, rank: Ints, in_psys: Bools, cells: int) 
     return np.where(found < none, found, -1)
 
 
-def _named(hours: Hours, cells: Cells, device_hour: Ints, cell: Ints, inventory: Inventory) -> Ints:
-    """The inventory row that names the parent of each row at the start of its cell; -1 where none does."""
-    row = np.full(len(cell), -1, np.int64)
-    naming = distinct(inventory.device[inventory.named])
-    if not len(naming):
-        return row
+def _by_name(hours: Hours, cells: Cells, row_first: Ints, device_hour: Ints, cell: Ints, covers: Bools,
+             inventory: Inventory) -> tuple[Ints, Ints]:
+    """(row, the row of its cell nearest up its chain of names that covers the cell), for the rows that have one.
+
+    All chains are followed side by side. One that runs in a circle without such a row is left when it is back at a
+    name marked before; the mark moves on after 1, 2, 4, … steps (R. P. Brent, BIT 20, 1980), so that it gets on to the circle.
+    """
+    found = [np.zeros((2, 0), np.int64)]
     device = hours.device[device_hour]
-    asked = np.flatnonzero(among(naming, device))
-    found = inventory.in_force(device[asked], cells.start_ms[cell[asked]])
-    row[asked] = np.where((found >= 0) & inventory.named[found], found, -1)
-    return row
+    row = np.flatnonzero(among(distinct(inventory.device[inventory.parent >= 0]), device))
+    at = mark = device[row]
+    step = 0
+    while len(row):
+        hour = cells.hour[cell[row]]
+        at = inventory.parent_of(at, cells.start_ms[cell[row]])
+        read = hours.device_hours(at, hour)
+        there = row_first[read] + cell[row] - cells.first[hour]
+        holds = (read >= 0) & covers[np.where(read >= 0, there, 0)]
+        found.append(np.stack([row[holds], there[holds]]))
+        on = (at >= 0) & ~holds & (at != mark)
+        row, at, mark = row[on], at[on], mark[on]
+        step += 1
+        if step & (step - 1) == 0:
+            mark = at
+    row, above = np.concatenate(found, axis=1)
+    return row, above
 
 
 def _on_circle(parent: Ints) -> Bools:

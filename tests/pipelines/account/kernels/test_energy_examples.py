@@ -165,6 +165,33 @@ def test_only_cpu_and_dram_are_within_a_psys():
     assert lines(rows, "device", "energy_mj") == [("cpu0", 1000), ("gpu0", 1000), ("psys0.rest", 2000)]
 
 
+WALL = counter([(0, 0), (3600, 5000)], device="wall", device_kind="node", boundary="node_ac")
+ALL_HOUR = [(0, 0), (3600, 1000)]
+UNCUT = Settings(long_gap_ms=HOUR)
+
+
+@pytest.mark.parametrize("devices", [
+    [device("gpu0", parent="psu0")],  # a supply that nobody reads
+    [device("gpu0", parent="tray"), device("tray", parent="chassis"), device("chassis", parent="wall")],
+    [device("gpu0", parent="tray"), device("tray", parent="gpu0")],
+])
+def test_a_gpu_in_something_unread_is_counted_once_under_the_wall_meter(devices: list[dict[str, Any]]):
+    rows = facts(counter(ALL_HOUR) + WALL, settings=UNCUT, devices=devices)
+    assert lines(rows, "device", "energy_mj") == [("gpu0", 1000), ("wall.rest", 4000)]
+
+
+def test_a_supply_read_for_half_of_the_hour_holds_its_gpu_for_that_half_and_the_wall_meter_for_the_other():
+    supply = counter([(0, 0), (1800, 900)], device="psu0", device_kind="psu", boundary="node_dc")
+    rows = facts(counter(ALL_HOUR) + supply + WALL, settings=UNCUT, devices=[device("gpu0", parent="psu0"), device("psu0", parent="wall")])
+    assert lines(rows, "device", "energy_mj") == [("gpu0", 1000), ("psu0.rest", 400), ("wall.rest", 5000 - 900 - 500)]
+
+
+def test_parts_that_name_each_other_are_both_below_the_wall_meter():
+    rows = facts(counter(ALL_HOUR) + counter(ALL_HOUR, device="gpu1") + WALL, settings=UNCUT,
+                 devices=[device("gpu0", parent="gpu1"), device("gpu1", parent="gpu0")])
+    assert lines(rows, "device", "energy_mj") == [("gpu0", 1000), ("gpu1", 1000), ("wall.rest", 3000)]
+
+
 def test_parents_named_in_a_circle_count_as_none():
     hour = [(0, 0), (3600, 1000)]
     rows = facts(counter(hour) + counter(hour, device="gpu1"), settings=Settings(long_gap_ms=HOUR),

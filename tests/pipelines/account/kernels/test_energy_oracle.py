@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from oracle import energy as oracle
 from oracle.intervals import CLASSES, Settings, device_pieces
 from oracle.tree import HOUR_MS, Cell
-from oracle.worlds import CUT_TYPES, DEVICE_TYPES, JOB_TYPES, PLACE_TYPES, READING_TYPES, table, worlds
+from oracle.worlds import CUT_TYPES, DEVICE_TYPES, JOB_TYPES, PLACE_TYPES, READING_TYPES, table, walled_worlds, worlds
 from wattlake_contracts.tables import FACT_ENERGY
 from wattlake_pipelines.account.kernels import energy as kernel
 
@@ -105,6 +105,20 @@ def used_by_roots(world: dict) -> dict[tuple, list[int]]:
                         for i, klass in enumerate(CLASSES):
                             total[i] += cell.own(device)[klass]
     return sums
+
+
+@brief
+@given(walled_worlds())
+def test_under_a_wall_meter_each_joule_counts_once_whatever_the_inventory_says(world: dict) -> None:
+    """One device of the highest rank covers the hour: all lines of the node in a period add up to its own energy there, class by class."""
+    rows = by_kernel(world)
+    assert rows == by_oracle(world)
+    meter = device_pieces(world["readings"], world["devices"], SETTINGS)["n", "meter"]
+    periods = {r["start_ms"]: r["end_ms"] for r in rows}
+    assert {start - start % HOUR_MS for start in periods} == set(world["hours_ms"])
+    assert {start: total for (start, _), total in used(rows).items()} == {
+        start: [sum(p.energy(start, end) for p in meter if p.of.klass == klass and p.touches(start, end)) for klass in CLASSES]
+        for start, end in periods.items()}
 
 
 @brief

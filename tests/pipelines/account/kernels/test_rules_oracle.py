@@ -248,7 +248,6 @@ def test_1_nothing_is_known_outside_the_intervals() -> None:
 # --- 2. cells ---------------------------------------------------------------------------------------------------
 
 HALF = {"share": 500_000}  # a cell of 1 mJ goes to the job (ties go to jobs first), one of 2 mJ is halved
-ROOT = inventory("gpu0", "never read")
 
 
 def test_2_without_an_edge_an_hour_is_one_cell() -> None:
@@ -282,15 +281,15 @@ def test_2_a_job_that_ends_where_it_starts_or_runs_elsewhere_cuts_nothing(other:
     ({}, (inventory("nobody", "other", node="m"),), False),
 ])
 def test_2_where_coverage_of_what_can_be_a_parent_begins_time_is_cut(edge: dict, devices: tuple, cut: bool) -> None:
-    """`other` is read from the half hour on; the GPU beside it is a root all the time."""
+    """`other` is read from the half hour on; the GPU beside it all the time."""
     readings = line("gpu0", (0, 0), (H, 2)) + line("other", (H // 2, 0), (2 * H, 0), **edge)
-    rows = facts(readings, jobs=(job("a", 0, H, **HALF),), devices=(ROOT, *devices))
+    rows = facts(readings, jobs=(job("a", 0, H, **HALF),), devices=devices)
     assert by_job(rows) == ({"a": 2, None: 0} if cut else {"a": 1, None: 1})
 
 
 def test_2_coverage_is_the_union_of_intervals_of_all_epochs_long_gaps_too() -> None:
     wall = line("wall", (-S, 0), (H // 2, 0), epoch="a", **WALL) + line("wall", (H // 2, 0), (2 * H, 0), epoch="b", **WALL)
-    rows = facts(line("gpu0", (0, 0), (H, 2)) + wall, jobs=(job("a", 0, H, **HALF),), devices=(ROOT,), limits=Settings())
+    rows = facts(line("gpu0", (0, 0), (H, 2)) + wall, jobs=(job("a", 0, H, **HALF),), limits=Settings())
     assert by_job(rows) == {"a": 1, None: 1}
 
 
@@ -366,21 +365,69 @@ def test_3_the_inventory_in_force_at_the_start_of_the_cell_counts() -> None:
     assert by_device(facts(readings, devices=(named,), cuts=(H // 2,))) == {"gpu0": 2, "gpu1": 10, "gpu1.rest": 9}
 
 
-@pytest.mark.parametrize("parent", ["half", "never read"])
-def test_3_with_an_inventory_parent_that_does_not_cover_the_cell_the_device_is_a_root(parent: str) -> None:
+@pytest.mark.parametrize("parent", ["tray", "never told of"])
+def test_3_a_parent_without_readings_and_without_a_parent_of_its_own_leaves_the_device_to_its_rank(parent: str) -> None:
+    readings = hour("gpu0", 4) + hour("wall", 100, **WALL)
+    assert by_device(facts(readings, devices=(inventory("gpu0", parent), inventory("tray")))) == {"gpu0": 4, "wall.rest": 96}
+    assert by_device(facts(hour("gpu0", 4), devices=(inventory("gpu0", parent),))) == {"gpu0": 4}
+
+
+def test_3_a_named_parent_holds_the_device_only_in_the_cells_that_it_covers() -> None:
     readings = hour("gpu0", 4) + line("half", (0, 0), (H // 2, 50)) + hour("wall", 100, **WALL)
-    rows = facts(readings, devices=(inventory("gpu0", parent), inventory("half", "gone")))
-    first_half = {"half.rest": 50 - 2} if parent == "half" else {"half": 50}
-    assert by_device(rows) == {"gpu0": 4, "wall": 100, **first_half}
+    # the first half: gpu0 in half in wall; the second: gpu0 in wall
+    assert by_device(facts(readings, devices=(inventory("gpu0", "half"),))) == {"gpu0": 4, "half.rest": 48, "wall.rest": 100 - 50 - 2}
 
 
-@pytest.mark.parametrize(("devices", "want"), [
-    ((inventory("gpu0", "gpu0"),), {"gpu0": 1, "wall": 100}),
-    ((inventory("wall", "gpu0"),), {"gpu0": 1, "wall.rest": 99}),  # gpu0 in wall by rank, wall in gpu0 by name
-    ((inventory("wall", "gpu0"), inventory("gpu0", "wall")), {"gpu0": 1, "wall": 100}),
+def test_3_a_parent_read_from_within_the_hour_on_is_passed_by_until_then() -> None:
+    readings = hour("gpu0", 4) + line("late", (H // 2, 0), (H, 50)) + hour("outer", 100)
+    devices = (inventory("gpu0", "late"), inventory("late", "outer"))
+    assert by_device(facts(readings, devices=devices)) == {"gpu0": 4, "late.rest": 48, "outer.rest": 100 - 2 - 50}
+
+
+def test_3_the_nearest_up_the_chain_that_covers_is_the_parent_whatever_its_rank() -> None:
+    devices = (inventory("gpu0", "tray"), inventory("tray", "shelf"), inventory("shelf", "gpu1"), inventory("gpu1", "wall"))
+    readings = hour("gpu0", 4) + hour("gpu1", 10) + hour("psu", 20, **PSU) + hour("wall", 100, **WALL)
+    assert by_device(facts(readings, devices=devices)) == {"gpu0": 4, "gpu1.rest": 6, "psu": 20, "wall.rest": 70}
+
+
+def test_3_a_chain_is_that_of_the_cells_start_and_of_its_node() -> None:
+    chain = (inventory("gpu0", "tray"), inventory("tray", "gpu1", start=BASE_MS + H // 2), inventory("tray", "gpu0", node="m"))
+    readings = hour("gpu0", 4) + hour("gpu1", 20)
+    assert by_device(facts(readings, devices=chain)) == {"gpu0": 4, "gpu1": 20}
+    assert by_device(facts(readings, devices=chain, cuts=(H // 2,))) == {"gpu0": 4, "gpu1": 10, "gpu1.rest": 8}
+
+
+@pytest.mark.parametrize("devices", [
+    (inventory("gpu0", "tray"), inventory("tray", "gpu0")),
+    (inventory("gpu0", "tray"), inventory("tray", "tray")),
+    (inventory("gpu0", "tray"), inventory("tray", "shelf"), inventory("shelf", "rack"), inventory("rack", "shelf")),
 ])
-def test_3_a_parent_named_in_a_circle_counts_as_none(devices: tuple, want: dict) -> None:
-    assert by_device(facts(hour("gpu0", 1) + hour("wall", 100, **WALL), devices=devices)) == want
+def test_3_a_chain_that_runs_in_a_circle_leaves_the_device_to_its_rank(devices: tuple) -> None:
+    assert by_device(facts(hour("gpu0", 4) + hour("wall", 100, **WALL), devices=devices)) == {"gpu0": 4, "wall.rest": 96}
+    assert by_device(facts(hour("gpu0", 4), devices=devices)) == {"gpu0": 4}
+
+
+@pytest.mark.parametrize("devices", [
+    (inventory("gpu0", "gpu0"),),
+    (inventory("wall", "gpu0"),),  # gpu0 in wall by rank, wall in gpu0 by name
+    (inventory("wall", "gpu0"), inventory("gpu0", "wall")),
+    (inventory("wall", "tray"), inventory("tray", "wall"), inventory("gpu0", "tray")),
+])
+def test_3_who_is_on_a_circle_by_name_is_below_its_parent_by_rank_instead(devices: tuple) -> None:
+    assert by_device(facts(hour("gpu0", 1) + hour("wall", 100, **WALL), devices=devices)) == {"gpu0": 1, "wall.rest": 99}
+
+
+def test_3_a_circle_under_a_wall_ends_in_it() -> None:
+    devices = (inventory("gpu0", "gpu1"), inventory("gpu1", "gpu0"))
+    readings = hour("gpu0", 10) + hour("gpu1", 20) + hour("wall", 100, **WALL)
+    assert by_device(facts(readings, devices=devices)) == {"gpu0": 10, "gpu1": 20, "wall.rest": 70}
+
+
+def test_3_a_circle_that_comes_of_a_circle_ends_too() -> None:
+    """gpu0 and gpu1 hold each other, so they fall to psu, which is in gpu1 by name: psu falls to wall."""
+    devices = (inventory("gpu0", "gpu1"), inventory("gpu1", "gpu0"), inventory("psu", "gpu1"))
+    readings = hour("gpu0", 10) + hour("gpu1", 20) + hour("psu", 50, **PSU) + hour("wall", 100, **WALL)
+    assert by_device(facts(readings, devices=devices)) == {"gpu0": 10, "gpu1": 20, "psu.rest": 20, "wall.rest": 50}
 
 
 def test_3_what_hangs_off_a_circle_keeps_its_parent() -> None:
