@@ -108,6 +108,8 @@ def _column_faults(values: pa.ChunkedArray, column: Column, written: Written | N
             found += _choice_fault(values, column)
         elif column.required and pc.min(pc.binary_length(values)).as_py() == 0:
             found.append(_say(pc.equal(values, ""), f"{name} is empty"))
+        if column.reserved_ending:
+            found += _ending_fault(values, column, name)
     elif column.type is not Type.BOOL:
         found += _bound_faults(values, column, written)
     return found
@@ -121,6 +123,14 @@ def _choice_fault(values: pa.ChunkedArray, column: Column) -> list[pa.ChunkedArr
         return []
     wrong = pc.and_(values.is_valid(), pc.invert(pc.is_in(values, value_set=allowed)))
     return [_say(wrong, f"{column.name} is '", values, f"', not one of {', '.join(column.choices)}")]
+
+
+def _ending_fault(values: pa.ChunkedArray, column: Column, name: str) -> list[pa.ChunkedArray]:
+    # texts come plain: to look at each one's end takes a sixth of the time that it takes to find the distinct ones
+    wrong = pc.ends_with(values, column.reserved_ending)
+    if not pc.any(wrong).as_py():
+        return []
+    return [_say(pc.fill_null(wrong, False), f"a {name} name may not end in {column.reserved_ending}: '", values, "' (the facts use that ending)")]
 
 
 def _is_constant(values: pa.Array) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import errno
 import os
 from pathlib import Path
 
@@ -23,6 +24,16 @@ class Disk:
         """Make room, e.g. "64m"."""
         self.size = size
         self._mount(_REMOUNT)
+
+    def fill(self) -> None:
+        """Take every byte that is left."""
+        with (self.folder / "filler").open("wb", buffering=0) as filler:
+            try:
+                while True:
+                    filler.write(bytes(2**20))  # the last one is written in part
+            except OSError as error:
+                if error.errno != errno.ENOSPC:
+                    raise
 
     def read_only(self) -> None:
         """From now on nothing can be written, whoever tries."""

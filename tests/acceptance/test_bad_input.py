@@ -302,3 +302,24 @@ def test_a_full_disk_under_the_lake_loses_nothing(world: Any, disk: Callable[[st
     there.resize("256m")
     world.account()
     whole(world, rows)
+
+
+@pytest.mark.slow
+def test_a_lake_on_a_disk_without_a_byte_left_says_so_and_can_still_be_tidied_up(world: Any, disk: Callable[[str], Disk]) -> None:
+    there = disk("128m")
+    world.lake = there.folder / "lake"
+    rows = noise(2_000)
+    world.load("readings", READINGS, rows[:1000])
+    world.account()
+    world.load("readings", READINGS, rows[1000:])
+    left = world.lake / "staging" / "killed"
+    left.mkdir()
+    (left / "part").write_bytes(bytes(1000))
+    there.fill()
+    refused(world.try_run(), FAILED, str(world.lake), "no room left", "wattlake lake maintain")
+    refused(world.command("lake", "status", "--lake", world.lake), FAILED, str(world.lake), "no room left")
+    done = world.command("lake", "maintain", "--keep-days", "0", "--lake", world.lake)
+    assert done.returncode == OK, done.stderr
+    assert not left.exists()
+    world.account()  # what was kept back is room enough for these few rows
+    whole(world, rows)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from uuid import uuid4
 
 import pyarrow as pa
 
@@ -41,10 +40,14 @@ def account(committer: Committer, *, options: Sequence[str] = (), until_ms: int 
     watermark = until_ms if until_ms is not None else landed_until(connection)
     if not connection.execute(f"SELECT count(*) FROM {ALIAS}.dirty").fetchall()[0][0] and watermark == accounted_until(connection):
         return Accounted(0, 0, ())
+    with committer.attempt() as (attempt, staging):
+        return _account(committer, staging, attempt, watermark, options)
+
+
+def _account(committer: Committer, staging: Path, attempt: str, watermark: int, options: Sequence[str]) -> Accounted:
+    connection = committer.connection
     now = gather(connection)
     dirty = find_dirty(connection, now)
-    attempt = uuid4().hex[:12]
-    staging = committer.staging(attempt)
     stage_references(connection, staging, now, dirty)
     elements: list[DayElement | SpreadElement] = [
         *day_elements(committer, staging, dirty), *spread_elements(connection, staging, now, dirty, watermark)]

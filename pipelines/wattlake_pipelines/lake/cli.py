@@ -19,8 +19,11 @@ def status(config: ConfigOption = None, lake: LakeOption = None, form: FormatOpt
     """What the lake holds: rows, files and bytes per table, the last commit, what waits to be accounted."""
     check_format(form)
     from wattlake_pipelines.lake import status as lake_status
+    from wattlake_pipelines.lake.room import room_in
 
-    columns, rows, notes = lake_status.status(configuration.lake_root(configuration.load(config), lake))
+    root = configuration.lake_root(configuration.load(config), lake)
+    with room_in(root):
+        columns, rows, notes = lake_status.status(root)
     emit(columns, rows, form)
     for note in notes:
         say(note)
@@ -34,11 +37,14 @@ def maintain(config: ConfigOption = None, lake: LakeOption = None, form: FormatO
     from wattlake_pipelines.lake import meta
     from wattlake_pipelines.lake.committer import Committer
     from wattlake_pipelines.lake.maintain import maintain as upkeep
+    from wattlake_pipelines.lake.room import give_up_reserve, room_in
 
     root = configuration.lake_root(configuration.load(config), lake)
-    meta.read(root)
-    with Committer(root) as committer:
-        done = upkeep(committer, keep_days=keep_days)
+    with room_in(root):
+        give_up_reserve(root)
+        meta.read(root)
+        with Committer(root) as committer:
+            done = upkeep(committer, keep_days=keep_days)
     emit(["merged_files", "expired_snapshots", "orphans"], [[done.merged_files, done.expired_snapshots, done.orphans]], form)
 
 
@@ -48,12 +54,14 @@ def verify(config: ConfigOption = None, lake: LakeOption = None, form: FormatOpt
     check_format(form)
     from wattlake_pipelines.lake import meta
     from wattlake_pipelines.lake.committer import Committer
+    from wattlake_pipelines.lake.room import room_in
     from wattlake_pipelines.lake.verify import verify as compare
 
     root = configuration.lake_root(configuration.load(config), lake)
-    meta.read(root)
-    with Committer(root) as committer:
-        checked, faults = compare(committer)
+    with room_in(root):
+        meta.read(root)
+        with Committer(root) as committer:
+            checked, faults = compare(committer)
     emit(["path", "what"], [[f.path, f.what] for f in faults], form)
     say(f"{checked} files checked, {len(faults)} faults")
     if faults:

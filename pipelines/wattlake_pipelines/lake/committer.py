@@ -6,8 +6,10 @@ import fcntl
 import os
 import shutil
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+from uuid import uuid4
 
 import duckdb
 import pyarrow as pa
@@ -21,6 +23,7 @@ from wattlake_pipelines.arrow_schema import table_schema
 from wattlake_pipelines.lake import meta
 from wattlake_pipelines.lake.connection import attach, quoted
 from wattlake_pipelines.lake.manifest import Manifest, StagedFile, file_sha256
+from wattlake_pipelines.lake.room import keep_reserve
 
 #: The steps of a commit, in order; `on_step` hears each name before the step that follows it.
 STEPS = ("staged", "checked", "moved", "begun", "replaced", "added", "booked", "committed", "cleaned")
@@ -54,6 +57,7 @@ class Committer:
             os.close(self._lock)
             raise WattlakeError("another committer is at work", subject=str(lake), next_step="wait for it, or stop it") from error
         try:
+            self._sweep_staging()
             self.about = meta.read(lake)
             if not os.access(catalogue(lake), os.W_OK):
                 raise WattlakeError("cannot be written: read-only", subject=str(catalogue(lake)), next_step="check owner and mode")
@@ -72,6 +76,21 @@ class Committer:
             for table in missing:
                 self.connection.execute(schema.ddl(table, ALIAS))
             self.connection.execute("COMMIT")
+
+    def _sweep_staging(self) -> None:
+        """Delete what attempts that were killed have left: whoever holds the lock is alone, and they may be what fills the disk."""
+        for folder in (self.lake / STAGING).glob("*"):
+            shutil.rmtree(folder, ignore_errors=True)
+
+    @contextmanager
+    def attempt(self) -> Iterator[tuple[str, Path]]:
+        """(name, folder) of an attempt, for files not committed yet; whatever comes of it, the folder goes."""
+        name = uuid4().hex[:12]
+        folder = self.staging(name)
+        try:
+            yield name, folder
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
 
     def staging(self, attempt: str) -> Path:
         """The folder that the files of an attempt are written to."""
@@ -209,6 +228,7 @@ class Committer:
     def close(self) -> None:
         """Give the lake up."""
         self.connection.close()
+        keep_reserve(self.lake)
         os.close(self._lock)
 
     def __enter__(self) -> Committer:

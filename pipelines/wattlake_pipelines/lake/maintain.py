@@ -6,14 +6,13 @@ writer: the catalogue's own would undo sorting and encoding.
 
 from __future__ import annotations
 
-import shutil
 from dataclasses import dataclass
 from uuid import uuid4
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from wattlake_contracts.layout import ALIAS, STAGING
+from wattlake_contracts.layout import ALIAS
 from wattlake_contracts.tables import RAW_READINGS, TABLES
 from wattlake_pipelines.arrow_schema import table_schema
 from wattlake_pipelines.lake.committer import Committer
@@ -35,11 +34,17 @@ class Maintained:
 
 def maintain(committer: Committer, *, keep_days: float) -> Maintained:
     """Merge, expire snapshots older than keep_days, and delete what no snapshot and no commit names."""
+    # first what makes room, for merging takes some
+    expired, orphans = _expire(committer, keep_days), _orphans(committer)
     merged = _merge_raw(committer) + _merge_batches(committer)
     _rewrite_books(committer)
+    return Maintained(merged, expired + _expire(committer, keep_days), orphans + _orphans(committer))
+
+
+def _expire(committer: Committer, keep_days: float) -> int:
     expired = committer.query(f"CALL ducklake_expire_snapshots('{ALIAS}', older_than => now() - to_seconds({keep_days * 86400}))").fetchall()
     committer.query(f"CALL ducklake_cleanup_old_files('{ALIAS}', cleanup_all => true)")
-    return Maintained(merged, len(expired), _orphans(committer))
+    return len(expired)
 
 
 def _merge_raw(committer: Committer) -> int:
@@ -104,7 +109,5 @@ def _rewrite_books(committer: Committer) -> None:
 
 
 def _orphans(committer: Committer) -> int:
-    """Delete staging folders and data files that nothing names: what a killed worker or committer left."""
-    for folder in (committer.lake / STAGING).iterdir():
-        shutil.rmtree(folder)
+    """Delete data files that nothing names: what a killed committer left."""
     return len(committer.query(f"CALL ducklake_delete_orphaned_files('{ALIAS}', cleanup_all => true)").fetchall())

@@ -12,6 +12,7 @@ from uuid import uuid4
 
 from wattlake_contracts.errors import WattlakeError
 from wattlake_contracts.layout import DATA, LAKE_VERSION, STAGING, catalogue
+from wattlake_pipelines.lake.room import is_nothing_left, no_room
 
 TABLE = "wattlake_meta"
 
@@ -51,6 +52,11 @@ def read(lake: Path) -> dict[str, str]:
     database = _connect(lake)
     try:
         found = dict(database.execute(f"SELECT key, value FROM {TABLE}").fetchall())
+    except sqlite3.OperationalError as error:
+        if is_nothing_left(lake):
+            raise no_room(lake) from error
+        raise WattlakeError(f"the catalogue cannot be read: {error}", subject=str(catalogue(lake)),
+                            next_step="check the disk and who else uses the lake, and run the same command again") from error
     except sqlite3.DatabaseError as error:
         raise WattlakeError(f"is not a Wattlake catalogue: {error}", subject=str(catalogue(lake)), next_step="give another --lake") from error
     finally:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from uuid import uuid4
 
 import pyarrow.parquet as pq
 
@@ -51,21 +50,24 @@ def land(committer: Committer, log: Path, *, round_bytes: int, pieces: int = 1, 
 
 def land_round(committer: Committer, ranges: Sequence[Range], options: Sequence[str]) -> Manifest:
     """Land these ranges in one commit; give its manifest."""
-    attempt = uuid4().hex[:12]
-    staging = committer.staging(attempt)
+    with committer.attempt() as (attempt, staging):
+        manifest = _land(committer, ranges, staging, attempt, options)
+        committer.commit(manifest)
+    return manifest
+
+
+def _land(committer: Committer, ranges: Sequence[Range], staging: Path, attempt: str, options: Sequence[str]) -> Manifest:
     seen = committer.query(f"SELECT node, boot, from_seq, to_seq FROM {ALIAS}.seen").to_arrow_table().cast(SEEN_SCHEMA)
     pq.write_table(seen, staging / SEEN_FILE)
     parts = land_pipeline(ranges, committer.shards, staging, attempt, committer.next_batch(), options)
     files = tuple(f for p in parts for f in p.files)
-    manifest = Manifest(
+    return Manifest(
         "land", attempt, files,
         replaced=tuple((f.table, f.day_ms, f.shard) for f in files if f.table == "seen"),
         positions=_spans(ranges),
         dirty=tuple(d for p in parts for d in p.dirty),
         watermark_ms=max((p.watermark_ms for p in parts), default=-1),
         rows=sum(p.rows for p in parts), rejects=sum(p.rejects for p in parts))
-    committer.commit(manifest)
-    return manifest
 
 
 def _spans(ranges: Sequence[Range]) -> tuple[tuple[str, str, int, int], ...]:

@@ -45,6 +45,8 @@ def find_parents(hours: Hours, cells: Cells, row_first: Ints, device_hour: Ints,
                  rank: Ints, in_psys: Bools, inventory: Inventory) -> Tree:
     """The tree in each cell, of rows by (device, cell) with their rank; only a row that covers its cell is a parent."""
     by_rank = _by_rank(cell, covers, rank, in_psys, len(cells.start_ms))
+    if (inventory.parent < 0).all():
+        return Tree(by_rank)
     row, above = _by_name(hours, cells, row_first, device_hour, cell, covers, inventory)
     if not len(row):
         return Tree(by_rank)
