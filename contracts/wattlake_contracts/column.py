@@ -43,6 +43,8 @@ class Column:
     inputs: tuple[Input, ...] = ()
     #: set by the agent or the pipelines; an import file may not carry it
     internal: bool = False
+    #: text that no value may end in, because Wattlake makes names with it; empty if there is none
+    reserved_ending: str = ""
 
     @property
     def accepted_inputs(self) -> tuple[Input, ...]:
@@ -60,9 +62,10 @@ class Column:
 LARGEST = float(2**53)
 
 
-def text(name: str, doc: str, *, required: bool = False, choices: tuple[str, ...] = (), internal: bool = False) -> Column:
+def text(name: str, doc: str, *, required: bool = False, choices: tuple[str, ...] = (), internal: bool = False,
+         reserved_ending: str = "") -> Column:
     """A string column."""
-    return Column(name, Type.STRING, doc, required=required, choices=choices, internal=internal)
+    return Column(name, Type.STRING, doc, required=required, choices=choices, internal=internal, reserved_ending=reserved_ending)
 
 
 def count(name: str, doc: str, unit: str = "", *, required: bool = False, minimum: float | None = 0,

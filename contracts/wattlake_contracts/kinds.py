@@ -14,6 +14,9 @@ MEDIA = ("wan", "lan", "object", "cdn")
 OWNERSHIPS = ("owned", "leased", "cloud")
 NODE_EVENTS = ("inventory", "device_lost", "device_back", "divergence", "records_lost", "heartbeat")
 
+#: Ends the name of what a device draws beyond its parts, in the facts; a device of such a name could not be told from it.
+REST_ENDING = ".rest"
+
 #: Why an interval is marked as simulated: `wattlake simulate` wrote it, no sensor did.
 SIMULATED = flag("simulated", "made by `wattlake simulate`, not measured", internal=True)
 
@@ -22,7 +25,7 @@ READINGS = Kind(
     "A cumulative energy counter, or a power, of one device at one instant.",
     (
         text("node", "the machine that the device belongs to", required=True),
-        text("device", "the device, unique within its node, e.g. gpu0 or cpu-package-0", required=True),
+        text("device", "the device, unique within its node, e.g. gpu0 or cpu-package-0", required=True, reserved_ending=REST_ENDING),
         text("device_kind", "what the device is; `node` is the wall side of the whole machine", choices=DEVICE_KINDS),
         text("epoch", "names one life of the counter; a restarted counter starts a new one"),
         instant("ts_ms", "when it was read", required=True),
@@ -136,7 +139,7 @@ NODES = Kind(
         text("site", "where it stands; the agent leaves it empty where it was not told"),
         text("asset", "its number in the organisation's own books"),
         text("sku", "the machine's model, as in the embodied factors"),
-        text("device", "a device of it; empty: the row is about the machine itself"),
+        text("device", "a device of it; empty: the row is about the machine itself", reserved_ending=REST_ENDING),
         text("device_sku", "the device's model, as in the embodied factors"),
         text("device_kind", "what the device is", choices=DEVICE_KINDS),
         text("parent", "the device whose readings already hold this one's"),

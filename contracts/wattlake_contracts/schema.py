@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from wattlake_contracts.column import Column, Type
@@ -30,6 +31,8 @@ def _property(column: Column) -> dict[str, Any]:
     made: dict[str, Any] = {"type": name if column.required else [name, "null"], "description": _doc(column)}
     if column.choices:
         made["enum"] = [*column.choices, *([] if column.required else [None])]
+    if column.reserved_ending:
+        made["pattern"] = f"(?<!{re.escape(column.reserved_ending)})$"
     if column.minimum is not None:
         made["minimum"] = column.minimum
     if column.maximum is not None:
@@ -74,4 +77,6 @@ def _message_row(column: Column, kind: Kind) -> str:
 
 def _meaning(column: Column) -> str:
     text = column.doc.replace("|", "\\|")
+    if column.reserved_ending:
+        text += f"; may not end in `{column.reserved_ending}`"
     return f"{text} ({', '.join(column.choices)})" if column.choices else text

@@ -39,6 +39,8 @@ def fine(row: dict[str, object], kind: Kind, appended: int | None) -> bool:
             continue
         if column.type is Type.STRING and ((column.choices and value not in column.choices) or (column.required and value == "")):
             return False
+        if column.reserved_ending and value.endswith(column.reserved_ending):
+            return False
         if column.type in {Type.INT, Type.FLOAT}:
             if not math.isfinite(value):
                 return False
@@ -57,7 +59,8 @@ def fine(row: dict[str, object], kind: Kind, appended: int | None) -> bool:
 def cell(kind: Kind, name: str) -> st.SearchStrategy[object]:
     column = kind.column(name)
     if column.type is Type.STRING:
-        return st.sampled_from([None, "", "x", *column.choices[:2]])
+        endings = [e for end in filter(None, [column.reserved_ending]) for e in (end, f"x{end}", f"x{end}.", f"x{end[1:]}", end.upper())]
+        return st.sampled_from([None, "", "x", *column.choices[:2], *endings])
     if column.type is Type.BOOL:
         return st.sampled_from([None, True, False])
     edges = [v for b in (column.minimum, column.maximum) if b is not None for v in (b - 1, b, b + 1)]
@@ -85,6 +88,8 @@ def test_splits_rows_as_the_contract_says(name: str, data: st.DataObject) -> Non
 @pytest.mark.parametrize(("change", "said"), [
     ({"node": None}, "node is missing"),
     ({"device": ""}, "device is empty"),
+    ({"device": "gpu0.rest"}, "a device name may not end in .rest: 'gpu0.rest'"),
+    ({"device": ".rest"}, "a device name may not end in .rest: '.rest'"),
     ({"energy_mj": -5}, "energy_mj is -5 mJ, below the minimum of 0 mJ"),
     ({"energy_mj": 2**53 + 1}, "energy_mj is 9007199254740993 mJ, above the maximum of 9007199254740992 mJ"),
     ({"device_kind": "tpu"}, "device_kind is 'tpu', not one of gpu, cpu,"),
@@ -99,6 +104,13 @@ def test_a_reason_names_column_value_bound_and_unit(change: dict[str, object], s
     assert checked.bad_index.tolist() == [1]
     assert said in checked.reasons[0].as_py()
     assert checked.good.num_rows == 2
+
+
+def test_the_inventory_may_not_tell_of_a_device_that_is_called_as_a_rest_is() -> None:
+    nodes = KINDS["nodes"]
+    checked = check(rows_of([{"node": "n1", "device": d} for d in (None, "gpu0", "gpu0.rest", "interest", ".rest.0")], nodes), nodes, NOW)
+    assert checked.bad_index.tolist() == [2]
+    assert checked.reasons.to_pylist() == ["a device name may not end in .rest: 'gpu0.rest' (the facts use that ending)"]
 
 
 def test_each_row_has_its_own_record_time() -> None:
