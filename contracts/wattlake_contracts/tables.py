@@ -79,7 +79,8 @@ def _signed(name: str, doc: str, unit: str, *, required: bool = False) -> Column
 
 _ENERGY = _signed("energy_mj", "IT energy", "mJ", required=True)
 _ENERGY_KEY = (_START, _END, _SITE, _ZONE, _NODE, _DEVICE, _KIND, _LINE, _JOB, _BOUNDARY, _SIMULATED)
-_ENERGY_KEY_NAMES = ("start_ms", "node", "device", "line", "job", "simulated")
+#: What cells are added up per (docs/accounting.md, section 5).
+_ENERGY_KEY_NAMES = ("start_ms", "node", "device", "line", "job", "boundary", "simulated", "device_kind")
 
 FACT_ENERGY = Table(
     "fact_energy", "fact",
@@ -131,7 +132,7 @@ FACT_EMBODIED = Table(
         _SIMULATED,
         text("basis", "what the figure rests on, or why it is NULL", required=True),
     ),
-    ("start_ms", "node", "device", "line", "job"), layout="day_shard",
+    ("start_ms", "node", "device", "line", "job", "version", "basis", "simulated"), layout="day_shard",
 )
 
 FACT_TRANSFERS = Table(

@@ -55,8 +55,8 @@ def _expectation(gx: Any, rule: Rule) -> Any:
         return made.ExpectColumnValuesToBeBetween(column=column, min_value=rule.minimum, max_value=rule.maximum, meta=meta, severity=severity)
     if rule.form == "in_set":
         return made.ExpectColumnValuesToBeInSet(column=column, value_set=list(rule.choices), meta=meta, severity=severity)
-    if rule.form == "unique":
-        return made.ExpectColumnValuesToBeUnique(column=column, meta=meta, severity=severity)
+    if rule.form == "none":
+        return made.ExpectColumnValuesToBeNull(column=column, meta=meta, severity=severity)
     raise ValueError(f"no expectation for a rule of form {rule.form!r}")
 
 
