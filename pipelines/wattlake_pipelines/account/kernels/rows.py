@@ -6,6 +6,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from wattlake_contracts.kinds import REST_ENDING
 from wattlake_contracts.tables import FACT_ENERGY
 from wattlake_pipelines.account.kernels.attribution import Lines
 from wattlake_pipelines.account.kernels.cells import Cells, Hours
@@ -60,7 +61,7 @@ def _leaf_names(fleet: Fleet, leaf: Ints) -> tuple[Ints, pa.Array]:
     """(code of each leaf's name, the names in order); a leaf is device x 2, + 1 for its rest."""
     used, number = dense(leaf, fleet.devices * 2)
     name = fleet.names.take(pa.array(used // 2))
-    suffix = pa.array(["", ".rest"]).take(pa.array(used % 2))
+    suffix = pa.array(["", REST_ENDING]).take(pa.array(used % 2))
     coded: Coded = code_strings([pc.binary_join_element_wise(name, suffix, "")])
     return coded.code[number], coded.words
 
