@@ -1,6 +1,6 @@
-"""A process that lands and accounts, and is killed by SIGKILL at a named step of its nth commit.
+"""A process that lands and accounts, or does upkeep, and is killed by SIGKILL when it reaches a named step for the nth time.
 
-python die_at.py LAKE LOG STEP NTH
+python die_at.py LAKE LOG STEP NTH      LOG: "-" for upkeep
 """
 
 from __future__ import annotations
@@ -11,9 +11,11 @@ import sys
 from pathlib import Path
 
 from lakes import run
+from wattlake_pipelines.lake.committer import Committer
+from wattlake_pipelines.lake.maintain import maintain
 
 if __name__ == "__main__":
-    lake, log, step, nth = Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3], int(sys.argv[4])
+    lake, log, step, nth = Path(sys.argv[1]), sys.argv[2], sys.argv[3], int(sys.argv[4])
     reached = 0
 
     def on_step(name: str) -> None:
@@ -24,4 +26,8 @@ if __name__ == "__main__":
             if reached == nth:
                 os.kill(os.getpid(), signal.SIGKILL)
 
-    run(lake, log, on_step=on_step)
+    if log == "-":
+        with Committer(lake, on_step=on_step) as committer:
+            maintain(committer, keep_days=0)
+    else:
+        run(lake, Path(log), on_step=on_step)

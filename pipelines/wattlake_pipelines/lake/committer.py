@@ -77,6 +77,10 @@ class Committer:
                 self.connection.execute(schema.ddl(table, ALIAS))
             self.connection.execute("COMMIT")
 
+    def reach(self, step: str) -> None:
+        """Tell whoever listens that a step is reached."""
+        self._on_step(step)
+
     def _sweep_staging(self) -> None:
         """Delete what attempts that were killed have left: whoever holds the lock is alone, and they may be what fills the disk."""
         for folder in (self.lake / STAGING).glob("*"):

@@ -19,6 +19,8 @@ from wattlake_pipelines.lake.committer import Committer
 from wattlake_pipelines.lake.manifest import Manifest, StagedFile, file_sha256, parquet_options, stage
 
 _ORDER = [(name, "ascending") for name in ("node", "device", "epoch", "ts_ms", "boot", "seq")]
+#: The steps of upkeep; between "expired" and "merged" come those of its commits. "emptied": a table that is rewritten is empty.
+STEPS = ("expired", "merged", "emptied", "rewritten")
 #: Tables of one file per commit are merged once they have this many files.
 _MANY = 16
 
@@ -36,8 +38,11 @@ def maintain(committer: Committer, *, keep_days: float) -> Maintained:
     """Merge, expire snapshots older than keep_days, and delete what no snapshot and no commit names."""
     # first what makes room, for merging takes some
     expired, orphans = _expire(committer, keep_days), _orphans(committer)
+    committer.reach("expired")
     merged = _merge_raw(committer) + _merge_batches(committer)
+    committer.reach("merged")
     _rewrite_books(committer)
+    committer.reach("rewritten")
     return Maintained(merged, expired + _expire(committer, keep_days), orphans + _orphans(committer))
 
 
@@ -103,6 +108,7 @@ def _rewrite_books(committer: Committer) -> None:
         committer.connection.register("rewritten", rows)
         committer.query("BEGIN")
         committer.query(f'DELETE FROM {ALIAS}."{table.name}"')
+        committer.reach("emptied")
         committer.query(f'INSERT INTO {ALIAS}."{table.name}" SELECT * FROM rewritten')
         committer.query("COMMIT")
         committer.connection.unregister("rewritten")
