@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from lakes import dump, run
+from lakes import dump, rows, run
 from logs import Log
 
 HOUR, DAY = 3_600_000, 86_400_000
@@ -61,6 +61,19 @@ def test_a_grid_period_of_other_edges_opens_its_hour(month: Log, tmp_path: Path)
     at = T0 + 7 * DAY + 5 * HOUR
     month.put("grid", [{"zone": "Z", "start_ms": at, "end_ms": at + HOUR // 2, "direct_g_per_kwh": 140.0, "known_from_ms": T0 + 60 * DAY}])
     assert {Path(p).name.split("-")[0] for p in run(tmp_path / "lake", month.root).opened} == {str(T0 + 7 * DAY)}
+    run(tmp_path / "again", month.root)
+    assert dump(tmp_path / "again") == dump(tmp_path / "lake")
+
+
+def test_a_job_told_after_its_readings_opens_the_hours_that_it_holds(month: Log, tmp_path: Path) -> None:
+    before = dump(tmp_path / "lake")
+    at = T0 + 20 * DAY + 5 * HOUR
+    month.put("jobs", [{"job": "j", "node": "n", "start_ms": at, "end_ms": at + 2 * HOUR, "model": "m", "phase": "train"}])
+    opened = run(tmp_path / "lake", month.root).opened
+    assert {Path(p).name.split("-")[0] for p in opened} == {str(T0 + 20 * DAY)}
+    held = rows(tmp_path / "lake", "SELECT min(start_ms), max(end_ms) FROM lake.fact_energy WHERE job = 'j' AND energy_mj > 0")
+    assert held == [(at, at + 2 * HOUR)]
+    assert dump(tmp_path / "lake")["fact_energy"] != before["fact_energy"]
     run(tmp_path / "again", month.root)
     assert dump(tmp_path / "again") == dump(tmp_path / "lake")
 
