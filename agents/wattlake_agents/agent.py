@@ -119,8 +119,10 @@ class Agent:
         rows += self._loss_rows(now_ms)
         if time.monotonic() >= self._event_beat_at:
             self._event_beat_at = time.monotonic() + EVENT_BEAT_S
+            left_out = sum(reader.left_out for reader in self.readers)
             rows.append({"node": self.node, "event": "heartbeat", "event_ms": now_ms,
-                         "detail": f"cpu {process.cpu_s():.1f} s, memory {process.rss_bytes() >> 20} MiB, {self.spool.rows} rows"})
+                         "detail": f"cpu {process.cpu_s():.1f} s, memory {process.rss_bytes() >> 20} MiB, {self.spool.rows} rows, "
+                                   f"{left_out} false readings left out"})
         self.spool.add_json("nodes", rows)
         for payload, count in messages(self.node, runs):
             self.spool.add("readings", payload, count, arrow=True)
@@ -205,6 +207,7 @@ def reader_health(reader: Reader) -> ReaderHealth:
     return ReaderHealth(
         name=reader.sensor.name, state=state, devices=[d.name for d in reader.devices], last_reading_ms=reader.last_ts_ms,
         readings=reader.readings, failures=reader.failures, problems=problems or ([reader.absent] if reader.absent else []),
+        left_out=reader.left_out,
     )
 
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from wattlake_agents.counter import Accepted, Counter
 from wattlake_agents.divergence import LIMIT, PowerCheck
-from wattlake_agents.epochs import Counter, Life
+from wattlake_agents.epochs import Life
 from wattlake_agents.message import Run
 from wattlake_agents.sensors.sensor import Device, Reading, SensorError
 
@@ -19,7 +20,7 @@ class Channel:
     Filled by the reader's thread and emptied by the flush; the reader's lock guards both.
     """
 
-    __slots__ = ("_diverges", "_failed", "check", "counter", "dropped", "last_ts_ms", "lost", "power_mw", "runs")
+    __slots__ = ("_diverges", "_failed", "_last", "check", "counter", "dropped", "last_ts_ms", "lost", "power_mw", "runs", "shown_uj")
 
     def __init__(self, device: Device, kept: Life | None = None) -> None:
         self.counter = Counter(device, kept)
@@ -27,9 +28,13 @@ class Channel:
         self.check: PowerCheck | None = None
         self.lost = False
         self.dropped = 0
+        #: when the last believed reading was taken
         self.last_ts_ms = 0
         #: mean power between the last two readings
         self.power_mw: float | None = None
+        #: the greatest energy of this epoch: a page of counters must not show one that falls
+        self.shown_uj = 0
+        self._last: Accepted | None = None
         self._failed = 0
         self._diverges = False
 
@@ -39,28 +44,33 @@ class Channel:
 
     def take(self, reading: Reading) -> bool:
         """Take a reading in; whether the device was lost until now."""
-        counter = self.counter
-        epoch, before_uj, before_ms = counter.epoch, counter.total_uj, counter.ts_ms
-        if counter.add(reading.ts_ms, reading.raw_uj):
-            if counter.epoch == epoch and reading.ts_ms > before_ms:
-                self.power_mw = (counter.total_uj - before_uj) / (reading.ts_ms - before_ms)
-            if not self.runs or self.runs[-1].epoch != counter.epoch:
-                self.runs.append(Run(counter.device, counter.epoch))
-            run = self.runs[-1]
-            if len(run.ts_ms) >= MOST_READINGS:
-                half = MOST_READINGS // 2
-                del run.ts_ms[:half], run.energy_mj[:half]
-                self.dropped += half
-            run.ts_ms.append(reading.ts_ms)
-            run.energy_mj.append(counter.total_uj // 1000)
-            if reading.power_mw is not None:
-                if self.check is None:
-                    self.check = PowerCheck()
-                self.check.add(counter.epoch, reading.ts_ms, counter.total_uj, reading.power_mw)
-        self.last_ts_ms = reading.ts_ms
+        for accepted in self.counter.add(reading.ts_ms, reading.raw_uj, reading.power_mw):
+            self._keep(accepted)
         self._failed = 0
         was_lost, self.lost = self.lost, False
         return was_lost
+
+    def _keep(self, now: Accepted) -> None:
+        last = self._last
+        if last is not None and last.epoch == now.epoch and now.ts_ms > last.ts_ms:
+            self.power_mw = max(0, now.total_uj - last.total_uj) / (now.ts_ms - last.ts_ms)
+            self.shown_uj = max(self.shown_uj, now.total_uj)
+        else:
+            self.shown_uj = now.total_uj
+        self._last, self.last_ts_ms = now, now.ts_ms
+        if not self.runs or self.runs[-1].epoch != now.epoch:
+            self.runs.append(Run(self.device, now.epoch))
+        run = self.runs[-1]
+        if len(run.ts_ms) >= MOST_READINGS:
+            half = MOST_READINGS // 2
+            del run.ts_ms[:half], run.energy_mj[:half]
+            self.dropped += half
+        run.ts_ms.append(now.ts_ms)
+        run.energy_mj.append(now.total_uj // 1000)
+        if now.power_mw is not None:
+            if self.check is None:
+                self.check = PowerCheck()
+            self.check.add(now.epoch, now.ts_ms, now.total_uj, now.power_mw)
 
     def miss(self, error: SensorError) -> bool:
         """Note a failed reading: a gap. Whether the device is lost from now on."""

@@ -11,7 +11,7 @@ from wattlake_agents.state import HEARTBEAT, read
 
 
 class ReaderHealth(msgspec.Struct):
-    """How one reader does. state: reading, absent, failing or hung."""
+    """How one reader does. state: reading, absent, failing or hung. left_out: readings that were false, and became gaps."""
 
     name: str
     state: str
@@ -20,6 +20,7 @@ class ReaderHealth(msgspec.Struct):
     readings: int
     failures: int
     problems: list[str]
+    left_out: int = 0
 
 
 class Heartbeat(msgspec.Struct):

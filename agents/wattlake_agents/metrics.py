@@ -30,19 +30,21 @@ class AgentCollector:
         power = GaugeMetricFamily("wattlake_device_power_watts", "Mean power between the last two readings.", labels=_DEVICE)
         errors = CounterMetricFamily("wattlake_read_failures", "Failed readings: gaps.", labels=("node", "reader"))
         readings = CounterMetricFamily("wattlake_readings", "Readings taken.", labels=("node", "reader"))
+        left_out = CounterMetricFamily("wattlake_readings_left_out", "Readings out of line with those around them: gaps.", labels=("node", "reader"))
         hung = GaugeMetricFamily("wattlake_reader_hung", "1 while a reader does not answer.", labels=("node", "reader"))
         for reader in agent.readers:
             for channel in tuple(reader.channels.values()):
                 d = channel.device
                 labels = (node, d.name, d.kind, d.method, d.parent or "")
-                if channel.counter.epoch and not channel.lost:
-                    energy.add_metric(labels, channel.counter.total_uj / 1e6)
+                if channel.last_ts_ms and not channel.lost:
+                    energy.add_metric(labels, channel.shown_uj / 1e6)
                     if channel.power_mw is not None:
                         power.add_metric(labels, channel.power_mw / 1000)
             errors.add_metric((node, reader.sensor.name), reader.failures)
             readings.add_metric((node, reader.sensor.name), reader.readings)
+            left_out.add_metric((node, reader.sensor.name), reader.left_out)
             hung.add_metric((node, reader.sensor.name), int(reader.hung))
-        yield from (energy, power, errors, readings, hung)
+        yield from (energy, power, errors, readings, left_out, hung)
         beat = agent.heartbeat()
         for name, text, value in (
             ("wattlake_agent_cpu_seconds", "CPU time of the agent itself.", process.cpu_s()),

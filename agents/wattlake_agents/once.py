@@ -6,6 +6,7 @@ import threading
 import time
 from dataclasses import dataclass, field
 
+from wattlake_agents.counter import Counter
 from wattlake_agents.sensors.registry import open_sensors
 from wattlake_agents.sensors.sensor import Device, NoSensor, Reading, Sensor, SensorError
 from wattlake_contracts.config import AgentConfig
@@ -65,9 +66,9 @@ def _look(sensor: Sensor, pause_s: float, found: Look) -> None:
 
 
 def _row(device: Device, first: Reading, second: Reading, reader: str) -> tuple[object, ...]:
-    rise_uj, span_ms = second.raw_uj - first.raw_uj, second.ts_ms - first.ts_ms
-    if rise_uj < 0 and device.wrap_uj is not None:
-        rise_uj += device.wrap_uj
-    known = span_ms > 0 and rise_uj >= 0
-    return (device.name, device.kind, device.model, round(rise_uj / 1000 / span_ms, 3) if known else None,
-            round(rise_uj / 1e6, 6) if known else None, second.raw_uj / 1e6, device.method, device.boundary, reader, device.detail)
+    counter = Counter(device)
+    counter.add(first.ts_ms, first.raw_uj)
+    rise_uj = counter.step_uj(second.ts_ms, second.raw_uj)
+    span_ms = second.ts_ms - first.ts_ms
+    return (device.name, device.kind, device.model, round(rise_uj / 1000 / span_ms, 3) if rise_uj is not None else None,
+            round(rise_uj / 1e6, 6) if rise_uj is not None else None, second.raw_uj / 1e6, device.method, device.boundary, reader, device.detail)

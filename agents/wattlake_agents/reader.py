@@ -115,8 +115,9 @@ class Reader(threading.Thread):
                     self.channels[device.name] = channel = Channel(device, self._kept.pop(device.name, None))
                     if old is not None:  # what the device before it in this place has left
                         channel.runs, channel.dropped = old.runs, old.dropped
+                        channel.counter.left_out = old.counter.left_out
                 elif channel.device != device:
-                    channel.counter.device = device  # the same device, e.g. with another power limit
+                    channel.counter.describe(device)  # the same device, e.g. with another power limit
             if self.error is not None:
                 gone = SensorError(self.error.what, subject=self.error.subject, gone=True)
             else:
@@ -147,10 +148,13 @@ class Reader(threading.Thread):
                 channel = self.channels.get(reading.device)
                 if channel is None or reading.device not in self._reads:
                     continue  # another reader has this device
+                before_ms = channel.last_ts_ms
                 if channel.take(reading):
                     self.events.append(Event("device_back", reading.device, "answers again", reading.ts_ms))
                 self.readings += 1
-                self.last_ts_ms = reading.ts_ms
+                if channel.last_ts_ms != before_ms:
+                    # what is held back, or left out, is no sign that energy is being measured
+                    self.last_ts_ms = channel.last_ts_ms
             for name, failure in reads.failures.items():
                 self.failures += 1
                 lost = self.channels.get(name)
@@ -173,6 +177,11 @@ class Reader(threading.Thread):
     def devices(self) -> tuple[Device, ...]:
         """The devices it reads now."""
         return self._devices
+
+    @property
+    def left_out(self) -> int:
+        """Readings so far that were false, and became gaps."""
+        return sum(channel.counter.left_out for channel in tuple(self.channels.values()))
 
     def drain(self) -> tuple[list[Run], list[Event]]:
         """(readings since the last drain, by device; events since then)."""
