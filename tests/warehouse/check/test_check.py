@@ -115,6 +115,16 @@ def test_a_joule_on_no_class_fails_the_gate_and_is_named(lake: Path) -> None:
 
 
 @pytest.mark.slow
+def test_facts_that_close_but_are_not_what_was_counted_fail_the_gate(lake: Path) -> None:
+    with Committer(lake) as committer:
+        for table, more in (("fact_energy", ", measured_mj = measured_mj + 1000"), ("fact_emissions", "")):
+            committer.query(f"UPDATE lake.{table} SET energy_mj = energy_mj + 1000{more} WHERE start_ms = {T0}")
+    code, broken, _ = _check(lake)
+    assert code == 3
+    assert [(b["gate"], b["columns"], b["example"]) for b in broken if b["blocking"]] == [("counters", "unexplained", "n gpu0: 1000 mJ")]
+
+
+@pytest.mark.slow
 def test_a_row_that_counts_twice_fails_the_gate(lake: Path) -> None:
     with Committer(lake) as committer:
         committer.query("INSERT INTO lake.fact_emissions SELECT * FROM lake.fact_emissions WHERE start_ms = (SELECT min(start_ms) FROM lake.fact_emissions)")

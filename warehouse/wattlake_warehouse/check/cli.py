@@ -24,8 +24,9 @@ def check(
     """Hold the facts and marts against the contracts and the books' invariants.
 
     Each column of each fact and dimension is held against the contract: given, in its bounds, one of
-    its values, its key unique. Closure must be exact, emissions must rest on the same joules as
-    energy; thin coverage, missing factors and rejects are warned of.
+    its values, its key unique. Closure must be exact, the facts must be what the counters counted,
+    emissions must rest on the same joules as energy; thin coverage, missing factors and rejects are
+    warned of.
     """
     check_format(form)
     from wattlake_warehouse.check.expectations import run_gates

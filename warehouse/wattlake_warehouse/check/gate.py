@@ -69,8 +69,16 @@ def _zero(name: str, why: str) -> Rule:
 
 INVARIANTS: tuple[Gate, ...] = (
     Gate("closure", "SELECT * FROM closure", (
-        _zero("lines_difference_mj", "a device's energy is on no line"),
+        _zero("lines_difference_mj", "a device's energy is on a line that is none of the four"),
         _zero("classes_difference_mj", "a device's energy is of no class"),
+    )),
+    Gate("counters", """
+        SELECT node, device, simulated, counter_mj, facts_mj,
+               if(unexplained_mj <> 0, concat(node, ' ', device, ': ', difference_mj, ' mJ'), NULL) AS unexplained,
+               if(unexplained_mj = 0 AND difference_mj <> 0, concat(node, ' ', device, ': ', difference_mj, ' mJ, ', note), NULL) AS explained
+        FROM counters""", (
+        Rule("none", ("unexplained",), "the facts are not what the hardware counted, and no rule of accounting says why"),
+        Rule("none", ("explained",), "the facts are not what the hardware counted, for a reason that is known", blocking=False),
     )),
     Gate("emissions_follow_energy", """
         SELECT start_ms, coalesce(e.rows, 0) - coalesce(m.rows, 0) AS rows_difference, coalesce(e.mj, 0) - coalesce(m.mj, 0) AS energy_difference_mj

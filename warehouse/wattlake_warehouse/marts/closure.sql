@@ -15,11 +15,11 @@
 --   integrated_mj [mJ]: of it, summed up from power
 --   estimated_mj [mJ]: of it, from a model
 --   imputed_mj [mJ]: of it, spread evenly over a gap
---   lines_difference_mj [mJ]: total less the four lines; 0 in a sound lake
+--   lines_difference_mj [mJ]: total less the four lines: what is on any other line; 0 in a sound lake
 --   classes_difference_mj [mJ]: total less the four classes; 0 in a sound lake
 -- Caveats:
 --   The classes of a `rest` are differences, wall less parts, so one of them may be negative; the total may be too.
---   Integers on purpose: closure is exact or it is broken. For the comparison with the counters see `counters`.
+--   Integers on purpose: closure is exact or it is broken. It holds the facts against themselves; `counters` holds them against the hardware.
 SELECT utc_day(start_ms - start_ms % 86400000) AS day_utc,
        node,
        device,
