@@ -96,13 +96,14 @@ def test_rapl(machine: Any, limits: dict[str, int], joules: tuple[int, ...], epo
 
 
 def test_the_lake_knows_the_true_energy(machine: Any, state: Path, tmp_path: Path, nvml: Any, gpu: Any) -> None:
-    true_gpu = [1_000_000 + 20 * i for i in range(40)]
+    # in mJ; slow enough that a reading which comes late, and the next one soon after it, make no implausible power
+    true_gpu = [1_000_000_000 + 500 * i for i in range(40)]
     told_gpu = list(true_gpu)
-    told_gpu[5], told_gpu[11], told_gpu[20], told_gpu[30] = 0, 5_000_000, 999_999, true_gpu[30] + 300
-    true_cpu = [262_000 + 10 * i for i in range(40)]  # wraps at 262,143
-    told_cpu = [value * J % (machine.RANGE_UJ + 1) for value in true_cpu]
+    told_gpu[5], told_gpu[11], told_gpu[20], told_gpu[30] = 0, 5_000_000_000, 999_999_000, true_gpu[30] + 300_000
+    true_cpu = [262_140_000 + 200 * i for i in range(40)]  # wraps at 262,143,329
+    told_cpu = [value * 1000 % (machine.RANGE_UJ + 1) for value in true_cpu]
     told_cpu[7], told_cpu[18], told_cpu[27] = 0, 0, 200_000 * J
-    card = Told(*(value * 1000 for value in (told_gpu[0], *told_gpu)))
+    card = Told(told_gpu[0], *told_gpu)
     package = Told(*told_cpu)
     zone = machine.zone("intel-rapl:0", "package-0", told_cpu[0], constraint_0_max_power_uw=200_000_000)
     config = Config(agent=AgentConfig(node="n1", state_dir=str(state), proc_root=str(machine.proc), interval_s=0.05, flush_s=0.2))
@@ -119,6 +120,6 @@ def test_the_lake_knows_the_true_energy(machine: Any, state: Path, tmp_path: Pat
 
     run(tmp_path / "lake", tmp_path / "log")
     energy = dict(rows(tmp_path / "lake", "SELECT device, sum(energy_mj) FROM lake.fact_energy GROUP BY device"))
-    assert energy == {"gpu0": (true_gpu[-1] - true_gpu[0]) * 1000, "cpu-package-0": (true_cpu[-1] - true_cpu[0]) * 1000}
+    assert energy == {"gpu0": true_gpu[-1] - true_gpu[0], "cpu-package-0": true_cpu[-1] - true_cpu[0]}
     assert rows(tmp_path / "lake", "SELECT device, count(DISTINCT epoch) FROM lake.raw_readings GROUP BY ALL ORDER BY ALL") == [
         ("cpu-package-0", 1), ("gpu0", 1)]
