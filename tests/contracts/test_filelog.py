@@ -234,9 +234,9 @@ def test_every_flipped_bit_of_the_mark_is_noticed(tmp_path: Path) -> None:
     mark = tmp_path / "p" / "durable"
     raw = mark.read_bytes()
     assert len(raw) == MARK_BYTES
-    for position in range(len(raw)):
+    for bit in range(8 * len(raw)):
         damaged = bytearray(raw)
-        damaged[position] ^= 4
+        damaged[bit // 8] ^= 1 << bit % 8
         mark.write_bytes(damaged)
         assert read_mark(tmp_path / "p") is None
 
