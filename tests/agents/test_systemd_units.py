@@ -35,3 +35,12 @@ def test_every_service_names_the_installed_command_and_no_secret() -> None:
         starts = [line for line in lines if line.startswith("ExecStart")]
         assert starts
         assert all(line.startswith("ExecStart=/opt/wattlake/bin/wattlake ") for line in starts)
+
+
+def test_a_document_that_a_unit_names_is_one_that_is_installed() -> None:
+    installs = (UNITS / "README.md").read_text()
+    for unit in (*UNITS.glob("*.service"), *UNITS.glob("*.timer")):
+        for line in unit.read_text().splitlines():
+            if line.startswith("Documentation="):
+                named = line.removeprefix("Documentation=").split()
+                assert all(uri.startswith("https://") or uri.removeprefix("file:") in installs for uri in named), line
