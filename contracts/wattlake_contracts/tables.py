@@ -92,7 +92,7 @@ FACT_ENERGY = Table(
         _signed("estimated_mj", "of it, from a model", "mJ", required=True),
         _signed("imputed_mj", "of it, known in sum but spread evenly over a gap in the readings", "mJ", required=True),
         number("coverage", "share of the period in which the device was read without a long gap", "1", required=True, maximum=1),
-        text("flags", "what to know about it, comma-separated; empty if nothing"),
+        text("flags", "what to know about it: conflict, implausible, outlier, overlap, oversubscribed, parts_missing; comma-separated, empty if nothing"),
     ),
     _ENERGY_KEY_NAMES, layout="day_shard",
 )

@@ -97,7 +97,7 @@ def is_outlier(before: int, value: int, after: int) -> bool:
 
 def intervals_of(kept: list[Kept], power: bool, devices: list[dict], settings: Any) -> list[Interval]:
     """Rules 2 to 5, for one series."""
-    out = []
+    found: list[tuple[Interval, bool]] = []
     last: Kept | None = None
     skipped = False
     for i, now in enumerate(kept):
@@ -106,10 +106,15 @@ def intervals_of(kept: list[Kept], power: bool, devices: list[dict], settings: A
             continue
         if last is not None:
             interval = between(last, now, power, skipped, settings)
-            if interval.energy >= 0 and plausible(interval, now.reading, devices, settings):
-                out.append(interval)
+            found.append((interval, not plausible(interval, now.reading, devices, settings)))
         last, skipped = now, False
-    return out
+    return [beside(interval, [dropped for _, dropped in found[max(i - 1, 0) : i + 2]]) for i, (interval, dropped) in enumerate(found)
+            if interval.energy >= 0 and not dropped]
+
+
+def beside(interval: Interval, dropped: list[bool]) -> Interval:
+    """The interval, flagged if it or one next to it in the series was dropped as implausible."""
+    return interval._replace(flags=interval.flags | {"implausible"}) if any(dropped) else interval
 
 
 def between(a: Kept, b: Kept, power: bool, skipped: bool, settings: Any) -> Interval:

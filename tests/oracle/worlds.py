@@ -72,7 +72,7 @@ instants = st.one_of(st.sampled_from(EDGES), st.integers(0, 2 * HOUR_MS), st.int
 
 @st.composite
 def counters(draw: st.DrawFn, node: str, device: tuple[str, str, str], at: st.SearchStrategy[int], steady: bool) -> list[dict]:
-    """One counter's readings: mostly rising, with dips, spikes, falls, duplicates and changes of attributes."""
+    """One counter's readings: mostly rising, with dips, spikes, leaps, falls, duplicates and changes of attributes."""
     name, kind, boundary = device
     ts = sorted(draw(st.lists(at, max_size=7, unique=True)))
     scale = draw(st.sampled_from((1, 7, 1_000, 10**6, 10**12)))
@@ -84,11 +84,13 @@ def counters(draw: st.DrawFn, node: str, device: tuple[str, str, str], at: st.Se
         step = draw(st.sampled_from((0, 1, 2, 3, 5, 11, 101)))
         value += step * scale
         shown = value
-        match draw(st.sampled_from(("", "", "", "", "", "", "dip", "spike", "fall"))):
+        match draw(st.sampled_from(("", "", "", "", "", "", "dip", "spike", "leap", "fall"))):
             case "dip":
                 shown = max(0, value - 1000 * scale)
             case "spike":
                 shown = value + 1000 * scale
+            case "leap":
+                shown = value = value + 1000 * scale
             case "fall":
                 shown = value = draw(st.integers(0, 3)) * scale
         row = reading(name, t, shown, node=node, device_kind=kind, boundary=boundary, epoch=epoch, method=method)
@@ -136,7 +138,7 @@ def inventories(draw: st.DrawFn, node: str, names: list[str], steady: bool) -> l
         line = draw(st.permutations(described))
         parents = {a: st.just(b) for a, b in itertools.pairwise(line)} | {line[-1]: any_parent}
         shape = st.sampled_from(("none", *["ever"] * 6, *(() if steady else ("two",))))
-    limits = st.sampled_from((None, None, None, 1, 1000, 400_000, 10**9, 2**53))
+    limits = st.sampled_from((None, None, 0, 1, 1, 30, 1000, 1000, 400_000, 10**9, 2**53))
     out = []
     for name in described:
         match draw(shape):

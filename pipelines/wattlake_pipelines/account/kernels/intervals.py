@@ -16,9 +16,9 @@ from wattlake_pipelines.account.kernels.texts import BLOCK
 #: The classes of energy, in the order in which they win where intervals overlap.
 MEASURED, INTEGRATED, ESTIMATED, IMPUTED = range(4)
 CLASSES = 4
-CONFLICT, OUTLIER, OVERLAP, OVERSUBSCRIBED, PARTS_MISSING = (1 << i for i in range(5))
+CONFLICT, IMPLAUSIBLE, OUTLIER, OVERLAP, OVERSUBSCRIBED, PARTS_MISSING = (1 << i for i in range(6))
 #: In alphabetical order, bit by bit.
-FLAGS = ("conflict", "outlier", "overlap", "oversubscribed", "parts_missing")
+FLAGS = ("conflict", "implausible", "outlier", "overlap", "oversubscribed", "parts_missing")
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,9 @@ def find_stretches(series: Series, total_mj: Ints, attributes: Attributes, metho
     odd, suspect = _scan(ts, total_mj, series.start, first, limit, long_gap_ms)
     dropped = _implausible(ts, total_mj, suspect, run_device[series.run_of(suspect)], inventory, ratio)
     touched = distinct(series.conflict, series.conflict + 1)
-    special = np.concatenate([odd, dropped, touched, series.skipped])
+    # before or after one that is dropped; at an end of a series that names no interval, and is left out below
+    beside = distinct(dropped - 1, dropped + 1)
+    special = np.concatenate([odd, dropped, touched, beside, series.skipped])
     ends = distinct(series.start, first + 1, special, special + 1)
     ends = ends[ends < len(ts)]
     ends = ends[~among(first, ends)]
@@ -69,7 +71,7 @@ def find_stretches(series: Series, total_mj: Ints, attributes: Attributes, metho
     grade = _grades(methods)[attributes.method[series.attribute[run]]]
     grade = np.where(~counter & (grade == MEASURED), INTEGRATED, grade)
     grade = np.where(length > long_gap_ms, IMPUTED, grade)
-    flags = CONFLICT * among(touched, ends) + OUTLIER * among(series.skipped, ends)
+    flags = CONFLICT * among(touched, ends) + IMPLAUSIBLE * among(beside, ends) + OUTLIER * among(series.skipped, ends)
     begins = group_starts(series.series[run], series.attribute[run], grade, flags, gone)
     at, run = ends[begins], run[begins]
     series_end = np.append(first[1:], len(ts))[np.searchsorted(first, at, "right") - 1]
