@@ -122,7 +122,7 @@ FROM schedule JOIN (VALUES
 INSERT INTO lake.dim_nodes BY NAME
 SELECT node, site, if(node = 'c1', 'unknown-box', 'host-1u') AS sku, 'owned' AS ownership, getvariable('t0') - 86400000::BIGINT * 400 AS acquired_on_ms, simulated FROM machines;
 INSERT INTO lake.dim_devices BY NAME
-SELECT l.node, l.device, l.device_kind, if(l.device_kind = 'gpu', 'gpu-x', NULL) AS device_sku, m.simulated FROM leaves l JOIN machines m USING (node);
+SELECT l.node, l.device, l.device_kind, if(l.device_kind = 'gpu', 'gpu-x', NULL) AS device_sku, m.simulated FROM leaves l JOIN machines m USING (node) WHERE l.device_kind <> 'rest';
 INSERT INTO lake.dim_models BY NAME
 FROM (VALUES ('llama-mini', NULL, 1200000000, 3), ('llama-mini-chat', 'llama-mini', 1200000000, 3), ('what-if-xl', NULL, NULL, 1)) m(model, base_model, params, jobs);
 

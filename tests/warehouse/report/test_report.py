@@ -138,7 +138,7 @@ def test_simulated_figures_are_announced_and_marked(page: str, new_lake: Callabl
     simulated_row = re.search(r"<tr><th[^>]*>sim-train <span class=\"sim\">simulated</span></th>", page)
     assert simulated_row is not None
     without = "".join(f"DELETE FROM lake.{table} WHERE simulated;" for table in ("fact_energy", "fact_emissions", "fact_embodied", "dim_jobs",
-                                                                                 "reading_bounds"))
+                                                                                 "dim_nodes", "dim_devices", "reading_bounds"))
     assert 'class="sim"' not in render(collect(new_lake(filling + without)))
 
 

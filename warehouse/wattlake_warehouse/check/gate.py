@@ -91,6 +91,12 @@ INVARIANTS: tuple[Gate, ...] = (
         Rule("between", ("coverage",), "a device was read for less of the time than wanted", blocking=False, minimum=COVERAGE_WANTED, maximum=1),
         Rule("between", ("coverage",), "a coverage that is no share", minimum=0, maximum=1),
     )),
+    Gate("silent", """
+        SELECT *, if(item = '(machine)' OR last_utc IS NOT NULL,
+                     concat(node, if(item = '(machine)', '', ' ' || item), ': no reading ', coalesce('since ' || strftime(last_utc, '%Y-%m-%d %H:%M'), 'ever')),
+                     NULL) AS missed FROM silent""", (
+        Rule("none", ("missed",), "the inventory names it and nothing reads it: look after its agent, or retire it", blocking=False),
+    )),
     Gate("known_emissions", "SELECT node, coalesce(site, '') AS site, count(*) - count(location_ug) AS without_factor FROM fact_emissions GROUP BY ALL", (
         Rule("between", ("without_factor",), "energy without a grid figure: import the node's site, or its zone's grid", blocking=False, minimum=0, maximum=0),
     )),

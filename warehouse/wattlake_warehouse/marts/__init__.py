@@ -19,6 +19,7 @@ NAMES = (
     "inference",
     "data_movement",
     "coverage",
+    "silent",
     "closure",
     "counters",
     "embodied_by_node",

@@ -13,7 +13,7 @@
 --   coverage: covered time over the time of those periods
 --   day_coverage: covered time over the whole day, or what of it lies before the lake's data watermark
 --   imputed_share: share of the energy that was spread evenly over a gap
---   flags: what to know about it: conflict, outlier, overlap, parts_missing, oversubscribed
+--   flags: what to know about it: conflict, implausible, outlier, overlap, oversubscribed, parts_missing
 -- Caveats:
 --   A day without any reading has no row: no readings is a gap, never a zero.
 WITH watermark AS (SELECT max(watermark_ms) AS at_ms FROM commits),

@@ -1,11 +1,11 @@
--- What to know before a figure is quoted: rejected rows, unknown factors, estimates and flags.
+-- What to know before a figure is quoted: rejected rows, silent machines, unknown factors, estimates and flags.
 --
 -- Grain: topic, subject, simulated.
 -- Columns:
---   topic: rejects, basis, class, flag, estimated factor or embodied basis
---   subject: the kind and reason of the rejects, the basis of the emissions, the class or the flag of the energy
+--   topic: rejects, silent, basis, class, flag, estimated factor or embodied basis
+--   subject: the kind and reason of the rejects, what is silent in what way, the basis of the emissions, the class or the flag of the energy
 --   simulated: made by `wattlake simulate`, not measured; NULL for rejects, which nobody could read
---   rows: rows concerned
+--   rows: rows concerned; of what is silent, machines or devices
 --   energy_kwh [kWh]: energy concerned; NULL where that makes no sense
 --   energy_share: of all energy of the same `simulated`
 --   emissions_known: whether these rows have location-based (or embodied) emissions
@@ -17,6 +17,9 @@ found AS (
     SELECT 'rejects' AS topic, coalesce(kind, 'unreadable') || ': ' || reason AS subject, CAST(NULL AS BOOLEAN) AS simulated,
            count(*) AS rows, CAST(NULL AS HUGEINT) AS energy_mj, CAST(NULL AS BOOLEAN) AS emissions_known
     FROM rejects GROUP BY ALL
+    UNION ALL
+    SELECT 'silent', if(item = '(machine)', 'machine', 'device') || ' ' || note, simulated, count(*), NULL, NULL
+    FROM silent GROUP BY ALL
     UNION ALL
     SELECT 'basis', basis, simulated, count(*), sum(energy_mj), bool_and(location_ug IS NOT NULL)
     FROM fact_emissions GROUP BY basis, simulated
@@ -48,4 +51,5 @@ SELECT topic,
        emissions_known
 FROM found
 LEFT JOIN whole USING (simulated)
-ORDER BY topic, rows DESC, subject, simulated
+-- what is missing comes first
+ORDER BY topic NOT IN ('rejects', 'silent'), topic, rows DESC, subject, simulated

@@ -122,6 +122,7 @@ class Figures:
     data_movement: list[Row]
     embodied: list[Row]
     quality: list[Row]
+    silent: list[Row]
     factors: list[Row]
     simulated: bool = field(default=False)
 
@@ -152,6 +153,7 @@ def collect(lake: Path, window_ms: tuple[int, int] | None = None) -> Figures:
             "data_movement": _rows(connection, "FROM data_movement"),
             "embodied": _rows(connection, _EMBODIED),
             "quality": _rows(connection, "FROM data_quality"),
+            "silent": _rows(connection, "FROM silent"),
             "factors": _rows(connection, "FROM factors_in_use"),
         }
         shown = _rows(connection, f"SELECT utc({span['from_ms']}) AS a, utc({span['to_ms']}) AS b")[0]

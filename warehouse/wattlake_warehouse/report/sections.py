@@ -62,6 +62,12 @@ def findings(figures: Figures) -> list[str]:
         if row["no_location_kwh"]:
             said.append(f"{ENERGY.shown(row['no_location_kwh'])} of the {kind} has no grid figure: its emissions are unknown, not zero, "
                         "and left out of the sums.")
+    for simulated in sorted({row["simulated"] for row in figures.silent}):
+        machines = sum(row["item"] == "(machine)" for row in figures.silent if row["simulated"] == simulated)
+        devices = sum(row["simulated"] == simulated for row in figures.silent) - machines
+        what = " and ".join(_counted(number, noun) for number, noun in ((machines, "machine"), (devices, "device")) if number)
+        said.append(f"{what} of the {'simulated ' if simulated else ''}inventory had no reading in the last hour of the data; "
+                    "what they drew since their last one is not in these figures, unless a meter above them was read.")
     return said
 
 
@@ -175,6 +181,14 @@ def quality(figures: Figures) -> Table:
     return table("Data quality", rows[:_ROWS], (
         words("Topic", rows[:_ROWS], "topic"), words("Subject", rows[:_ROWS], "subject"), counts("Rows", rows[:_ROWS], "rows"),
         _dashed(energy), _dashed(portion), words("Emissions", rows[:_ROWS], "emissions")), len(rows))
+
+
+def silent(figures: Figures) -> Table:
+    """What the inventory names and nothing reads."""
+    rows = figures.silent[:_ROWS]
+    return table("Silent machines and devices", rows, (
+        words("Machine", rows, "node"), words("Device", rows, "item"), words("Site", rows, "site"), words("What", rows, "note"),
+        instants("Last reading, UTC", rows, "last_utc"), numbers("Silent for", rows, "silent_h", "h")), len(figures.silent))
 
 
 def factors(figures: Figures) -> Table:
