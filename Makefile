@@ -13,6 +13,12 @@ PYTHON_FOUND := $(shell $(FIND_PYTHON))
 UV := $(shell command -v uv >/dev/null 2>&1 && uv --version >/dev/null 2>&1 && echo uv || echo .tools/bin/uv)
 BIN := .venv/bin
 STAMP := .venv/.synced
+# uv trusts whom this machine trusts, as pip does: a company's proxy may bear a certificate of its own. The second name is
+# for a uv that does not know the first yet; a machine that keeps no list of certificates leaves uv its own
+ifneq ($(wildcard /etc/ssl/certs/ca-certificates.crt /etc/ssl/cert.pem /etc/ssl/ca-bundle.pem /etc/pki/tls/certs/ca-bundle.crt),)
+export UV_SYSTEM_CERTS ?= 1
+export UV_NATIVE_TLS ?= 1
+endif
 # uv takes the Python found here and fetches none
 UV_SYNC = UV_PYTHON='$(PYTHON_FOUND)' UV_PYTHON_DOWNLOADS=never UV_PROJECT_ENVIRONMENT=.venv $(UV) sync --frozen --all-extras
 
