@@ -50,7 +50,7 @@ def _account(committer: Committer, staging: Path, attempt: str, watermark: int, 
     dirty = find_dirty(connection, now)
     stage_references(connection, staging, now, dirty)
     elements: list[DayElement | SpreadElement] = [
-        *day_elements(committer, staging, dirty), *spread_elements(connection, staging, now, dirty, watermark)]
+        *day_elements(committer, staging, dirty), *spread_elements(connection, committer.lake, staging, now, dirty, watermark)]
     parts = account_pipeline(elements, staging, attempt, options) if elements else []
     made = [f for part in parts for f in part.files]
     books = [_book(name, rows, staging, attempt) for name, rows in (

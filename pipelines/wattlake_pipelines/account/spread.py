@@ -11,8 +11,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from wattlake_contracts.layout import DAY_MS, HOUR_MS
-from wattlake_contracts.tables import TABLES
+from wattlake_contracts.layout import HOUR_MS
+from wattlake_contracts.tables import FACT_EMBODIED, TABLES
 from wattlake_pipelines.account.kernels.dimensions import device_dimension, model_dimension, node_dimension
 from wattlake_pipelines.account.kernels.jobs import job_dimension
 from wattlake_pipelines.arrow_schema import conform, table_schema
@@ -21,11 +21,17 @@ from wattlake_pipelines.lake.manifest import StagedFile, stage
 
 @dataclass(frozen=True)
 class SpreadElement:
-    """kind: a name in MAKERS. days_ms: the days to make, where the table is laid out by days."""
+    """kind: a name in MAKERS.
+
+    Of what accrues by days: days_ms, the days to make anew in the file that begins at file_ms; old,
+    the file as it is committed, or ''; watermark_ms, to where it accrues.
+    """
 
     kind: str
     days_ms: tuple[int, ...] = ()
     watermark_ms: int = -1
+    file_ms: int = 0
+    old: str = ""
 
 
 def _whole(name: str, rows: pa.Table, staging: Path, attempt: str) -> StagedFile:
@@ -35,13 +41,15 @@ def _whole(name: str, rows: pa.Table, staging: Path, attempt: str) -> StagedFile
 
 def _embodied(element: SpreadElement, staging: Path, attempt: str) -> list[StagedFile]:
     from wattlake_pipelines.account.kernels.embodied import embodied_facts
+
+    schema = table_schema(FACT_EMBODIED)
     items, jobs = pq.read_table(staging / "items.parquet"), pq.read_table(staging / "jobs.parquet")
-    facts = conform(embodied_facts(items, jobs, np.array(element.days_ms, np.int64), element.watermark_ms), table_schema(TABLES["fact_embodied"]))
-    day = facts["start_ms"].to_numpy() // DAY_MS * DAY_MS
-    return [
-        stage("fact_embodied", facts.filter(pa.array(day == one)), staging, f"{one}-0-{attempt}.parquet", day_ms=one, shard=0)
-        for one in element.days_ms
-    ]
+    made = conform(embodied_facts(items, jobs, np.array(element.days_ms, np.int64), element.watermark_ms), schema)
+    if element.old:
+        old = pq.read_table(element.old, page_checksum_verification=True).cast(schema)
+        made = pa.concat_tables([old.filter(pc.invert(pc.is_in(old["start_ms"], pa.array(element.days_ms, pa.int64())))), made])
+    made = made.sort_by([(name, "ascending") for name in FACT_EMBODIED.key])
+    return [stage(FACT_EMBODIED.name, made, staging, f"{element.file_ms}-0-{attempt}.parquet", day_ms=element.file_ms, shard=0)]
 
 
 def _transfers(element: SpreadElement, staging: Path, attempt: str) -> list[StagedFile]:

@@ -16,8 +16,8 @@ from wattlake_pipelines.account.network import network_factors
 from wattlake_pipelines.account.references import FOREVER_MS, References, grid_in_force
 from wattlake_pipelines.account.spread import SpreadElement
 
-#: How many days one element of embodied accounting makes: a day alone would be all overhead.
-_EMBODIED_DAYS = 64
+#: Embodied facts lie in files of so long: machines live for years, and a file a day would be thousands.
+_EMBODIED_FILE_MS = 32 * DAY_MS
 
 
 def landed_until(connection: duckdb.DuckDBPyConnection) -> int:
@@ -35,7 +35,7 @@ def _watermark(connection: duckdb.DuckDBPyConnection, sql: str) -> int:
     return -1 if row is None or row[0] is None else int(row[0])
 
 
-def spread_elements(connection: duckdb.DuckDBPyConnection, staging: Path, now: References, dirty: Dirty, until_ms: int) -> list[SpreadElement]:
+def spread_elements(connection: duckdb.DuckDBPyConnection, lake: Path, staging: Path, now: References, dirty: Dirty, until_ms: int) -> list[SpreadElement]:
     """Elements for what is not readings, each only if something it rests on has changed."""
     elements = []
     if dirty.causes & {"jobs", "nodes"}:
@@ -49,9 +49,17 @@ def spread_elements(connection: duckdb.DuckDBPyConnection, staging: Path, now: R
         elements.append(SpreadElement("transfers"))
     if "serving" in dirty.causes and _stage_rows(connection, staging, "serving", "raw_serving"):
         elements.append(SpreadElement("serving"))
-    days = _embodied_days(connection, now, until_ms)
-    elements += [SpreadElement("embodied", tuple(days[i : i + _EMBODIED_DAYS]), until_ms) for i in range(0, len(days), _EMBODIED_DAYS)]
-    return elements
+    return elements + _embodied(connection, lake, _embodied_days(connection, now, until_ms), until_ms)
+
+
+def _embodied(connection: duckdb.DuckDBPyConnection, lake: Path, days: list[int], until_ms: int) -> list[SpreadElement]:
+    """One element per file that holds any of these days."""
+    found = connection.execute(f"SELECT day_ms, path FROM {ALIAS}.files WHERE table_name = 'fact_embodied'").fetchall()
+    old = {start: str(lake / path) for start, path in found}
+    by_file: dict[int, list[int]] = {}
+    for day in days:
+        by_file.setdefault(day // _EMBODIED_FILE_MS * _EMBODIED_FILE_MS, []).append(day)
+    return [SpreadElement("embodied", tuple(held), until_ms, start, old.get(start, "")) for start, held in sorted(by_file.items())]
 
 
 def _stage_rows(connection: duckdb.DuckDBPyConnection, staging: Path, name: str, table: str) -> bool:
@@ -80,9 +88,9 @@ def _embodied_days(connection: duckdb.DuckDBPyConnection, now: References, until
     for _, start, end in spans if first < until_ms else []:
         low, high = max(start, first) // DAY_MS, -(-min(end, until_ms) // DAY_MS)
         days.update(d * DAY_MS for d in range(low, high))
-    later = f"SELECT DISTINCT day_ms FROM {ALIAS}.files WHERE table_name = 'fact_embodied' AND day_ms > ?"
-    gone = {d for (d,) in connection.execute(later, [until_ms]).fetchall()}
-    return sorted(days | gone)
+    # what accrued beyond the end, if that has come nearer, goes
+    days.update(range(max(until_ms, first) // DAY_MS * DAY_MS, before, DAY_MS))
+    return sorted(days)
 
 
 def _lives(items: pa.Table) -> pa.Table:

@@ -188,17 +188,22 @@ class Committer:
             raise CommitRefusedError("another committer has taken over since this one began", subject=str(self.lake), next_step="stop one of them")
 
     def _replace(self, manifest: Manifest) -> None:
-        for table, day_ms, shard in manifest.replaced:
-            found = self.query(f"SELECT path FROM {ALIAS}.files WHERE table_name = ? AND day_ms = ? AND shard = ?", [table, day_ms, shard]).fetchall()
-            for (path,) in found:
-                self._remove(table, path)
+        gone: dict[str, list[str]] = {}
+        replaced = set(manifest.replaced)
+        for table in dict.fromkeys(table for table, _, _ in manifest.replaced):
+            listed = self.query(f"SELECT path, day_ms, shard FROM {ALIAS}.files WHERE table_name = ? ORDER BY path", [table]).fetchall()
+            gone[table] = [path for path, day_ms, shard in listed if (table, day_ms, shard) in replaced]
         for table, path in manifest.removed:
-            self._remove(table, path)
+            gone.setdefault(table, []).append(path)
+        for table, paths in gone.items():
+            if paths:
+                self._remove(table, paths)
 
-    def _remove(self, table: str, path: str) -> None:
-        # all rows of a file go, so this is a change of metadata only
-        self.query(f'DELETE FROM {ALIAS}."{table}" WHERE filename = ?', [str(self.lake / path)])
-        self.query(f"DELETE FROM {ALIAS}.files WHERE path = ?", [path])
+    def _remove(self, table: str, paths: list[str]) -> None:
+        # All rows of these files go, so this is a change of metadata only. One statement for all: each one reads the whole list of files.
+        names = ", ".join(quoted(str(self.lake / path)) for path in paths)
+        self.query(f'DELETE FROM {ALIAS}."{table}" WHERE filename IN ({names})')
+        self.query(f"DELETE FROM {ALIAS}.files WHERE path IN ({', '.join(map(quoted, paths))})")
 
     def _add(self, table: str, paths: list[Path]) -> None:
         names = "[" + ", ".join(quoted(p) for p in paths) + "]"
