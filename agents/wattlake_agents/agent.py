@@ -64,6 +64,8 @@ class Agent:
         self._reported_records = self._reported_rows = 0
         self._state_failed = False
         self._event_beat_at = 0.0
+        #: when the loop last gave a sign of life
+        self.last_beat_ms = 0
 
     def run(self) -> None:
         """Run until `stop` is set (SIGTERM and SIGINT set it), then flush. WattlakeError if it cannot begin."""
@@ -137,7 +139,9 @@ class Agent:
 
     def beat(self) -> None:
         """Write the heartbeat file."""
-        self._store(HEARTBEAT, msgspec.json.encode(self.heartbeat()))
+        found = self.heartbeat()
+        self.last_beat_ms = found.beat_ms
+        self._store(HEARTBEAT, msgspec.json.encode(found))
 
     def renew(self) -> None:
         """Renew every job that is registered, and pass on what jobs could not write themselves."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import NamedTuple
 
 import msgspec
 
@@ -59,25 +60,45 @@ def load(folder: Path) -> Heartbeat | None:
         return None
 
 
-def ailments(beat: Heartbeat, now_ms: int) -> list[str]:
-    """Why the agent is not healthy, each in a line; empty if it is.
+#: What may be wrong with an agent, in the order in which it is told.
+CAUSES = ("not_running", "hangs", "reads_nothing", "writes_nothing", "write_failed")
 
-    An agent that lives but writes nothing is not healthy.
+
+class Ailment(NamedTuple):
+    """Why an agent is not healthy. cause: one of CAUSES. text: a line that says what and what to do."""
+
+    cause: str
+    text: str
+
+
+def ailments(beat: Heartbeat, now_ms: int) -> list[Ailment]:
+    """Why the agent is not healthy; empty if it is.
+
+    An agent that lives but sends nothing is not healthy.
     """
-    found: list[str] = []
+    found: list[Ailment] = []
     late_ms = 1000 * (3 * beat.beat_s + 5)
     if not _alive(beat.pid):
-        found.append(f"the agent (pid {beat.pid}) is not running: start it with `wattlake agent run`")
+        found.append(Ailment("not_running", f"the agent (pid {beat.pid}) is not running: start it with `wattlake agent run`"))
     elif now_ms - beat.beat_ms > late_ms:
-        found.append(f"its last sign of life is {_ago(now_ms - beat.beat_ms)} old: it hangs; restart it")
-    if now_ms - max(beat.last_reading_ms, beat.started_ms) > 1000 * (5 * beat.interval_s + 3 * beat.beat_s + 5):
-        found.append("it reads nothing: `wattlake agent once` says why")
+        found.append(Ailment("hangs", f"its last sign of life is {_ago(now_ms - beat.beat_ms)} old: it hangs; restart it"))
+    reads = now_ms - max(beat.last_reading_ms, beat.started_ms) <= 1000 * (5 * beat.interval_s + 3 * beat.beat_s + 5)
+    if not reads:
+        found.append(Ailment("reads_nothing", f"it reads nothing ({_readers(beat)}): `wattlake agent once` says what can be done"))
     # two flushes may lie between a reading and its record, and the heartbeat is itself some seconds old
-    if now_ms - max(beat.last_sync_ms, beat.started_ms) > 1000 * (2 * beat.flush_s + 3 * beat.beat_s + 5):
-        found.append("it writes nothing to the log: check the disk and --log")
+    late_write = now_ms - max(beat.last_sync_ms, beat.started_ms) > 1000 * (2 * beat.flush_s + 3 * beat.beat_s + 5)
+    # where nothing is read there is nothing to write, and the log is not to blame
+    if late_write and (reads or beat.pending_records or beat.write_error):
+        found.append(Ailment("writes_nothing", f"it writes nothing to the log ({beat.pending_records} records wait): check the disk and {beat.log}"))
     if beat.write_error:
-        found.append(f"the last write failed: {beat.write_error}")
+        found.append(Ailment("write_failed", f"the last write failed: {beat.write_error}"))
     return found
+
+
+def _readers(beat: Heartbeat) -> str:
+    """Each reader, how it does, and its first problem in a few words."""
+    said = [f"{r.name} {r.state}" + (f": {r.problems[0].splitlines()[0]}" if r.problems else "") for r in beat.readers]
+    return "; ".join(said) or "it has no reader"
 
 
 def _alive(pid: int) -> bool:

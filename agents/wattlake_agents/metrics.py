@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
+import msgspec
+
 from wattlake_agents import process
+from wattlake_agents.health import CAUSES, ailments
 from wattlake_contracts.errors import UsageError, WattlakeError
 
 if TYPE_CHECKING:
@@ -46,6 +49,13 @@ class AgentCollector:
             hung.add_metric((node, reader.sensor.name), int(reader.hung))
         yield from (energy, power, errors, readings, left_out, hung)
         beat = agent.heartbeat()
+        # as the loop has last beaten, not as this page is asked for: a loop that hangs must show here
+        ill = {ailment.cause for ailment in ailments(msgspec.structs.replace(beat, beat_ms=agent.last_beat_ms or beat.started_ms), beat.beat_ms)}
+        unhealthy = GaugeMetricFamily("wattlake_agent_unhealthy", "1 while this is wrong with the agent: `wattlake agent status` says more.",
+                                      labels=("node", "cause"))
+        for cause in CAUSES[1:]:  # one that does not run shows no page
+            unhealthy.add_metric((node, cause), int(cause in ill))
+        yield unhealthy
         for name, text, value in (
             ("wattlake_agent_cpu_seconds", "CPU time of the agent itself.", process.cpu_s()),
             ("wattlake_agent_records_written", "Records accepted by the log.", beat.records),

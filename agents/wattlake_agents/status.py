@@ -20,7 +20,7 @@ def report(config: AgentConfig) -> tuple[list[tuple[str, object]], list[str]]:
     if beat is None:
         return [("state_dir", str(folder)), ("state", "none")], [f"no agent left a sign of life in {folder}: `wattlake agent run`"]
     ill = ailments(beat, time.time_ns() // 1_000_000)
-    return _rows(beat, "unhealthy" if ill else "healthy"), ill
+    return _rows(beat, "unhealthy" if ill else "healthy"), [ailment.text for ailment in ill]
 
 
 def _rows(beat: Heartbeat, state: str) -> list[tuple[str, object]]:

@@ -1,0 +1,203 @@
+"""An agent that lives but sends nothing is unhealthy, and says why: to `agent status` and on its page."""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+import signal
+import socket
+import subprocess
+import threading
+import time
+import urllib.request
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from wattlake_agents.agent import Agent
+from wattlake_agents.health import CAUSES, Heartbeat, ReaderHealth, ailments
+from wattlake_agents.metrics import AgentCollector
+from wattlake_agents.sensors.nvml import NvmlSensor
+from wattlake_agents.state import HEARTBEAT
+from wattlake_contracts.config import AgentConfig, Config
+
+NOW = 1_700_000_000_000
+RAPL = ReaderHealth("rapl", "reading", ["cpu-package-0"], NOW, 100, 0, [])
+
+
+def beat_at(now_ms: int, **changes: object) -> Heartbeat:
+    """The heartbeat of a healthy agent that has run for an hour, but for the changes. Those named *_s are ages in seconds."""
+    ages = {name: now_ms - 1000 * changes.pop(f"{name}_s", age) for name, age in  # type: ignore[operator]
+            (("started_ms", 3600), ("beat_ms", 1), ("last_reading_ms", 1), ("last_sync_ms", 20))}
+    well = Heartbeat(node="n1", pid=os.getpid(), boot="b", log="/log", beat_s=10, interval_s=1, flush_s=60, records=1, rows=1, pending_records=0,
+                     lost_records=0, lost_rows=0, write_error="", cpu_s=0.0, rss_bytes=1, readers=[RAPL], **ages)  # type: ignore[arg-type]
+    return msgspec.structs.replace(well, **changes)
+
+
+def gone() -> int:
+    """The id of a process that is no more."""
+    process = subprocess.Popen(["true"])
+    process.wait()
+    return process.pid
+
+
+FAILING = ReaderHealth("rapl", "failing", [], 0, 0, 9, ["zone: energy_uj may not be read by this user\n  next: run as root"])
+CASES: list[tuple[dict[str, Any], list[str], str]] = [
+    ({}, [], ""),
+    ({"pid": 0}, ["not_running"], "is not running: start it"),
+    ({"beat_ms_s": 36, "last_reading_ms_s": 36}, ["hangs"], "36 s old: it hangs"),
+    ({"beat_ms_s": 34}, [], ""),
+    ({"last_reading_ms_s": 41}, ["reads_nothing"], "it reads nothing (rapl reading)"),
+    ({"last_reading_ms_s": 39}, [], ""),
+    # never read since its start an hour ago; nothing is read, so nothing is there to write
+    ({"last_reading_ms_s": NOW / 1000, "last_sync_ms_s": 3600, "readers": [FAILING]}, ["reads_nothing"],
+     "(rapl failing: zone: energy_uj may not be read by this user)"),
+    ({"last_reading_ms_s": NOW / 1000, "started_ms_s": 30}, [], ""),
+    ({"last_sync_ms_s": 156, "pending_records": 3}, ["writes_nothing"], "3 records wait): check the disk and /log"),
+    ({"last_sync_ms_s": 154, "pending_records": 3}, [], ""),
+    ({"last_sync_ms_s": 156}, ["writes_nothing"], "it writes nothing to the log"),
+    ({"last_sync_ms_s": NOW / 1000, "started_ms_s": 100, "write_error": "no space"}, ["write_failed"], "the last write failed: no space"),
+    ({"last_sync_ms_s": 156, "last_reading_ms_s": 41, "write_error": "no space"}, ["reads_nothing", "writes_nothing", "write_failed"], "no space"),
+]
+
+
+@pytest.mark.parametrize(("changes", "causes", "says"), CASES)
+def test_each_cause_is_found_and_no_other(changes: dict[str, Any], causes: list[str], says: str) -> None:
+    given = {**changes, "pid": gone()} if "pid" in changes else dict(changes)
+    found = ailments(beat_at(NOW, **given), NOW)
+    assert [ailment.cause for ailment in found] == causes
+    assert says in " ".join(ailment.text for ailment in found)
+    assert set(causes) <= set(CAUSES)
+
+
+@pytest.mark.parametrize(("changes", "says"), [
+    ({}, None), ({"beat_ms_s": 3600, "last_reading_ms_s": 3600}, "60 min old: it hangs"), ({"last_reading_ms_s": 300}, "it reads nothing"),
+    ({"last_sync_ms_s": 300, "pending_records": 1}, "it writes nothing"), ({"write_error": "disk on fire"}, "disk on fire"),
+])
+def test_status_ends_with_1_and_says_why(wattlake: Path, machine: Any, state: Path, changes: dict[str, Any], says: str | None) -> None:
+    state.mkdir()
+    (state / HEARTBEAT).write_bytes(msgspec.json.encode(beat_at(time.time_ns() // 1_000_000, **changes)))
+    done = subprocess.run([wattlake, "agent", "status", "--format", "json"], env=machine.environment(state), capture_output=True, text=True)
+    assert done.returncode == (0 if says is None else 1)
+    assert json.loads(done.stdout)[0]["state"] == ("healthy" if says is None else "unhealthy")
+    assert (says or "") in done.stderr
+    assert bool(done.stderr) == (says is not None)
+
+
+def test_a_heartbeat_that_cannot_be_read_is_not_healthy(wattlake: Path, machine: Any, state: Path) -> None:
+    state.mkdir()
+    (state / HEARTBEAT).write_text("{")
+    done = subprocess.run([wattlake, "agent", "status"], env=machine.environment(state), capture_output=True, text=True)
+    assert (done.returncode, "cannot be read" in done.stderr) == (1, True)
+
+
+# The same with agents that really live and send nothing. It takes them 6 s to be sure.
+
+
+def unhealthy(wattlake: Path, machine: Any, state: Path, says: str) -> None:
+    """Until `agent status` ends with 1 for this reason."""
+    deadline = time.monotonic() + 30
+    while True:
+        done = subprocess.run([wattlake, "agent", "status"], env=machine.environment(state), capture_output=True, text=True)
+        if done.returncode == 1 and says in done.stderr:
+            return
+        assert time.monotonic() < deadline, done.stderr
+        time.sleep(0.2)
+
+
+def causes_of(agent: Agent) -> set[str]:
+    return {sample.labels["cause"] for family in AgentCollector(agent).collect() if family.name == "wattlake_agent_unhealthy"
+            for sample in family.samples if sample.value}
+
+
+def started(machine: Any, state: Path, log: Path, sensors: list[Any]) -> tuple[Agent, Callable[[], None]]:
+    config = AgentConfig(node="n1", state_dir=str(state), proc_root=str(machine.proc), interval_s=0.05, flush_s=0.2)
+    agent = Agent(Config(agent=config), f"file:{log}", sensors)
+    thread = threading.Thread(target=agent.run)
+    thread.start()
+    deadline = time.monotonic() + 10
+    while not agent.spool.rows:
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+    def stop() -> None:
+        agent.stop.set()
+        thread.join(5)
+
+    return agent, stop
+
+
+@pytest.mark.slow
+def test_an_agent_whose_only_device_fails_reads_nothing(wattlake: Path, machine: Any, state: Path, tmp_path: Path, nvml: Any, gpu: Any) -> None:
+    card = gpu("GPU-a", energy_mj=1000)
+    agent, stop = started(machine, state, tmp_path / "log", [NvmlSensor(nvml(card))])
+    assert causes_of(agent) == set()
+    card.energy_mj = nvml.NVMLError(nvml.NVML_ERROR_UNKNOWN)
+    unhealthy(wattlake, machine, state, "it reads nothing (nvml failing: gpu0: NVML error 999)")
+    assert causes_of(agent) == {"reads_nothing"}
+    card.energy_mj = 2000
+    deadline = time.monotonic() + 10
+    while causes_of(agent):
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    stop()
+
+
+@pytest.mark.slow
+def test_an_agent_whose_values_are_never_believed_sends_nothing(wattlake: Path, machine: Any, state: Path, tmp_path: Path, nvml: Any, gpu: Any) -> None:
+    values = iter([1000, 1000, 1000, *(10**9 * (100 - i) for i in range(100)), *(10**7 * (100_000 - i) for i in range(90_000))])
+    agent, stop = started(machine, state, tmp_path / "log", [NvmlSensor(nvml(gpu("GPU-a", energy_mj=lambda: next(values))))])
+    unhealthy(wattlake, machine, state, "it reads nothing")
+    assert causes_of(agent) == {"reads_nothing"}
+    stop()
+
+
+@pytest.mark.slow
+def test_an_agent_whose_loop_hangs_says_so_on_its_page(wattlake: Path, machine: Any, state: Path, tmp_path: Path, nvml: Any, gpu: Any) -> None:
+    agent, stop = started(machine, state, tmp_path / "log", [NvmlSensor(nvml(gpu("GPU-a", energy_mj=1000)))])
+    with agent.readers[0]._lock:
+        unhealthy(wattlake, machine, state, "it hangs; restart it")
+        assert "hangs" in causes_of(agent)
+    stop()
+
+
+@pytest.mark.slow
+def test_a_stopped_process_hangs(wattlake: Path, machine: Any, state: Path, tmp_path: Path) -> None:
+    machine.zone("intel-rapl:0", "package-0")
+    agent = subprocess.Popen([wattlake, "agent", "run", "--log", f"file:{tmp_path / 'log'}", "--interval", "0.05", "--flush", "0.2"],
+                             env=machine.environment(state), stderr=subprocess.DEVNULL, cwd=tmp_path)
+    try:
+        while not (state / HEARTBEAT).exists():
+            assert agent.poll() is None
+            time.sleep(0.02)
+        agent.send_signal(signal.SIGSTOP)
+        unhealthy(wattlake, machine, state, "it hangs; restart it")
+    finally:
+        agent.kill()
+        agent.wait()
+
+
+@pytest.mark.slow
+def test_an_agent_that_may_not_write_more_writes_nothing(wattlake: Path, machine: Any, state: Path, tmp_path: Path) -> None:
+    machine.zone("intel-rapl:0", "package-0")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{free.getsockname()[1]}"
+    command = [str(wattlake), "agent", "run", "--log", f"file:{tmp_path / 'log'}", "--interval", "0.05", "--flush", "0.2"]
+    # no file may grow beyond 16 KiB
+    agent = subprocess.Popen(["bash", "-c", f"ulimit -f 16; exec {shlex.join(command)}"], env=machine.environment(state, WATTLAKE_AGENT_METRICS=address),
+                             stderr=subprocess.DEVNULL, cwd=tmp_path)
+    try:
+        unhealthy(wattlake, machine, state, "it writes nothing to the log")
+        unhealthy(wattlake, machine, state, "the last write failed: cannot write the log: File too large")
+        with urllib.request.urlopen(f"http://{address}/metrics", timeout=5) as page:
+            lines = page.read().decode().splitlines()
+        shown = {line for line in lines if line.startswith("wattlake_agent_unhealthy{") and line.endswith(" 1.0")}
+        assert shown == {f'wattlake_agent_unhealthy{{cause="{cause}",node="n1"}} 1.0' for cause in ("writes_nothing", "write_failed")}
+    finally:
+        agent.terminate()
+        assert agent.wait(10) == 0
