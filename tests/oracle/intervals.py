@@ -6,12 +6,13 @@ import itertools
 from fractions import Fraction
 from typing import Any, NamedTuple
 
+HOUR_MS = 3_600_000
 CLASSES = ("measured", "integrated", "estimated", "imputed")
 CLASS_OF_METHOD = {"counter": "measured", "integrated": "integrated", "estimated": "estimated"}
 
 
 class Settings(NamedTuple):
-    """What the lake may set."""
+    """Figures of the rules; the lake may set the first."""
 
     long_gap_ms: int = 300_000
     implausible_power_ratio: float = 1.5
@@ -167,12 +168,11 @@ def pieces_of(intervals: list[Interval]) -> list[Piece]:
         of_group: list[Piece] = []
         for start, end in itertools.pairwise(edges):
             winner = min((i for i in group if i.start <= start and end <= i.end), key=precedence)
-            rivals = [i for i in group if i is not winner and max(i.start, winner.start) < min(i.end, winner.end)]
-            flags = winner.flags | ({"overlap"} if rivals else set())
-            if of_group and of_group[-1].of is winner:
-                of_group[-1] = of_group[-1]._replace(end=end)
-            else:
-                of_group.append(Piece(start, end, winner, flags))
+            for hour in range(start // HOUR_MS, -(-end // HOUR_MS)):
+                from_ms, to_ms = hour * HOUR_MS, (hour + 1) * HOUR_MS
+                rivals = [i for i in group if i is not winner and max(i.start, winner.start, from_ms) < min(i.end, winner.end, to_ms)]
+                flags = winner.flags | ({"overlap"} if rivals else set())
+                of_group.append(Piece(max(start, from_ms), min(end, to_ms), winner, flags))
         pieces += of_group
     return pieces
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from wattlake_contracts.layout import HOUR_MS
 from wattlake_pipelines.account.kernels.intervals import CLASSES, OVERLAP, Stretches
 from wattlake_pipelines.account.kernels.ranges import Ints, dense, expand, group_starts, last_at_or_before
 
@@ -42,7 +43,7 @@ def _pieces(held: Stretches, series_power: Ints, ts_ms: Ints) -> Stretches:
     """What is left to each stretch: time is cut at all their edges, and each slot goes to the first by rank.
 
     All intervals of a stretch rank alike, so that they need not be taken apart; only where a shared
-    time ends within an interval, the flag goes on to that interval's end.
+    time ends within an interval, the flag goes on to that interval's end or the hour's.
     """
     zone, zone_start, zone_end = _flagged(held, ts_ms)
     edge_ms, begin, end = _slots(held, (held.device[zone], zone_start), (held.device[zone], zone_end))
@@ -67,7 +68,7 @@ def _pieces(held: Stretches, series_power: Ints, ts_ms: Ints) -> Stretches:
 
 
 def _flagged(held: Stretches, ts_ms: Ints) -> tuple[Ints, Ints, Ints]:
-    """(stretch, start, end) of its runs of intervals that meet another stretch; runs of one stretch may meet."""
+    """(stretch, start, end) of its runs of intervals that meet another stretch, within the hours in which they do; runs of one stretch may meet."""
     none = np.zeros(0, np.int64)
     edge_ms, begin, end = _slots(held, (none, none), (none, none))
     owner, slot = expand(begin, end - begin)
@@ -77,9 +78,12 @@ def _flagged(held: Stretches, ts_ms: Ints) -> tuple[Ints, Ints, Ints]:
     last = np.append(starts[1:], len(owner)) - 1
     owner = owner[starts]
     low, high = held.low[owner], held.high[owner] - 1
-    before = last_at_or_before(ts_ms, edge_ms[slot[starts]], low, high)
-    after = last_at_or_before(ts_ms, edge_ms[slot[last] + 1] - 1, low, high) + 1
-    return owner, ts_ms[before], ts_ms[after]
+    shared_start, shared_end = edge_ms[slot[starts]], edge_ms[slot[last] + 1]
+    before = last_at_or_before(ts_ms, shared_start, low, high)
+    after = last_at_or_before(ts_ms, shared_end - 1, low, high) + 1
+    # what other readings lie in other hours changes no hour's rows
+    return (owner, np.maximum(ts_ms[before], shared_start // HOUR_MS * HOUR_MS),
+            np.minimum(ts_ms[after], -(-shared_end // HOUR_MS) * HOUR_MS))
 
 
 def _slots(held: Stretches, starts: tuple[Ints, Ints], ends: tuple[Ints, Ints]) -> tuple[Ints, Ints, Ints]:

@@ -1,0 +1,28 @@
+"""What is found dirty is enough: accounting bit by bit gives the facts of accounting once."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from books import Books
+from worlds import Told, shuffled, worlds
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
+@settings(max_examples=200, deadline=None, suppress_health_check=list(HealthCheck))
+@given(worlds(), st.integers(2, 5), st.integers(0, 99))
+def test_bit_by_bit_in_any_order_gives_the_facts_of_all_at_once(told: list[Told], steps: int, seed: int) -> None:
+    with tempfile.TemporaryDirectory() as name:
+        whole, piecemeal = Books(Path(name) / "whole"), Books(Path(name) / "piecemeal", shards=2)
+        whole.land_and_account(told)
+        order = shuffled(told, seed)
+        size = max(1, -(-len(order) // steps))
+        for at in range(0, len(order), size):
+            piecemeal.land_and_account(order[at : at + size])
+        assert piecemeal.facts() == whole.facts()
