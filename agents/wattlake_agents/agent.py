@@ -21,10 +21,9 @@ from wattlake_agents.message import Run, messages
 from wattlake_agents.reader import DISCOVER_S, Event, Owners, Reader
 from wattlake_agents.sensors.registry import open_sensors
 from wattlake_agents.sensors.sensor import Sensor
-from wattlake_agents.spool import Spool
+from wattlake_agents.spool import Spool, refused
 from wattlake_agents.state import EPOCHS, HEARTBEAT, INVENTORY, JOBS, boot_id, make_state_dir, node_name, read, replace, state_dir
 from wattlake_contracts.config import AgentConfig, Config, log_root
-from wattlake_contracts.errors import WattlakeError
 from wattlake_contracts.filelog.partition import LogError
 
 BEAT_S = 10.0
@@ -72,7 +71,7 @@ class Agent:
         try:
             self.spool.open()
         except LogError as error:
-            raise WattlakeError(str(error), subject="log", next_step="stop the other agent, or give another --log or --node") from error
+            raise refused(error, self.log) from error
         for reader in self.readers:
             reader.start()
         deadline = time.monotonic() + _START_S

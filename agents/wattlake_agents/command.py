@@ -5,18 +5,24 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import os
+import signal
 import sys
 from importlib.metadata import entry_points
 from importlib.metadata import version as installed_version
-from typing import Any
+from types import FrameType
+from typing import Any, NoReturn
 
 import typer
 from typer.core import TyperCommand, TyperGroup
 
-from wattlake_contracts.commands import Command
+from wattlake_contracts.commands import Command, how_to_install
+from wattlake_contracts.config import unknown_variables
 from wattlake_contracts.errors import FAILED, WattlakeError
+from wattlake_contracts.options import say
 
 GROUP = "wattlake.commands"
+#: What a shell expects of a command that Ctrl-C ended.
+INTERRUPTED = 128 + signal.SIGINT
 
 
 def registered() -> dict[str, Command]:
@@ -53,12 +59,14 @@ class LazyGroup(TyperGroup):
         if lacking := missing(command):
             def explain(**_: Any) -> None:
                 raise WattlakeError(f"`wattlake {cmd_name}` needs {', '.join(lacking)}, which the agent's install leaves out",
-                                    next_step=f"pip install 'wattlake[{command.extra}]'")
+                                    next_step=how_to_install(command.extra))
             return TyperCommand(cmd_name, help=command.help, callback=explain, add_help_option=False,
                                 context_settings={"ignore_unknown_options": True, "allow_extra_args": True})
         module, _, attribute = command.target.partition(":")
         made = typer.main.get_command(getattr(importlib.import_module(module), attribute))
         made.name = cmd_name
+        # completion is of the whole command line, and installed once: by `wattlake` itself
+        made.params = [p for p in made.params if p.name not in ("install_completion", "show_completion")]
         return made
 
 
@@ -80,16 +88,43 @@ def _root(debug: bool = typer.Option(False, "--debug", help="Show a traceback wh
     del version  # handled by its callback
     if debug:
         os.environ["WATTLAKE_DEBUG"] = "1"
+    for line in unknown_variables(os.environ):
+        say(f"wattlake: {line}")
+
+
+class _Interrupts:
+    """Whether Ctrl-C was pressed, even if a library makes an error of its own of the KeyboardInterrupt, as DuckDB and Arrow do."""
+
+    def __init__(self) -> None:
+        self.came = False
+        # who started this in the background may have it ignore Ctrl-C, which stays so
+        if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+            signal.signal(signal.SIGINT, self._note)
+
+    def _note(self, _number: int, _frame: FrameType | None) -> None:
+        self.came = True
+        raise KeyboardInterrupt
+
+
+def _leave_interrupted() -> NoReturn:
+    # what is left to do is short, and a second Ctrl-C need not wait for it
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    sys.exit(INTERRUPTED)
 
 
 def main() -> None:
-    """Run the command line; an error the user can mend is two lines, anything else asks for --debug."""
+    """Run the command line; an error the user can mend is two lines, anything else asks for --debug. Ctrl-C is told by the exit code alone."""
     debug = "--debug" in sys.argv or bool(os.environ.get("WATTLAKE_DEBUG"))
+    interrupts = _Interrupts()
     try:
         app(prog_name="wattlake")
+    except KeyboardInterrupt:
+        _leave_interrupted()
     except WattlakeError as error:
         if debug:
             raise
+        if interrupts.came:
+            _leave_interrupted()
         print(f"wattlake: {error}", file=sys.stderr)
         sys.exit(error.exit_code)
     except BrokenPipeError:
@@ -99,5 +134,7 @@ def main() -> None:
     except Exception as error:
         if debug:
             raise
+        if interrupts.came:
+            _leave_interrupted()
         print(f"wattlake: {type(error).__name__}: {error}\n  next: run it again as `wattlake --debug …` for the traceback", file=sys.stderr)
         sys.exit(FAILED)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import errno
+import os
+import pwd
 import secrets
 import time
 from collections import deque
@@ -11,6 +13,7 @@ from pathlib import Path
 
 import msgspec
 
+from wattlake_contracts.errors import WattlakeError
 from wattlake_contracts.filelog.format import MAX_RECORD_BYTES
 from wattlake_contracts.filelog.partition import LogError
 from wattlake_contracts.filelog.writer import LogWriter
@@ -59,6 +62,8 @@ class Spool:
             segment = _SEGMENT_BYTES if self._max_bytes is None else min(_SEGMENT_BYTES, max(self._max_bytes // 8, MAX_RECORD_BYTES))
             self._writer = LogWriter(self.root, self._partition, segment_bytes=segment, max_bytes=self._max_bytes)
         except OSError as error:
+            if not _passing(error):
+                raise LogError(f"cannot write the log in {self.root}: {error.strerror}") from error
             self.error = f"cannot write the log: {error.strerror}"
         except LogError as error:
             if not _passing(error.__cause__):
@@ -123,6 +128,30 @@ class Spool:
             with suppress(OSError):  # it was noted by sync already, and there is nothing left to try
                 self._writer.close()
             self._writer = None
+
+
+def refused(error: LogError, root: Path) -> WattlakeError:
+    """Why a log cannot be written at all, as its user is told: what, on which file, and what to do about it."""
+    cause = error.__cause__
+    if isinstance(cause, BlockingIOError):
+        return WattlakeError(str(error), subject="log", next_step="stop the other agent, or give another --log or --node")
+    if not isinstance(cause, OSError):
+        return WattlakeError(str(error), subject="log", next_step="give another --node")
+    if isinstance(cause, PermissionError):
+        step = f"run as its owner, or let {_user() or 'this user'} write there (chown, chmod), or give another --log"
+    elif isinstance(cause, FileExistsError | NotADirectoryError):
+        step = "a file stands where a folder must be: move it away, or give another --log"
+    else:
+        step = "mend the file system, or give another --log"
+    return WattlakeError(f"the log cannot be written: {cause.strerror}", subject=str(cause.filename or root), next_step=step)
+
+
+def _user() -> str | None:
+    """Who this process runs as, or None if the system has no name for them."""
+    try:
+        return pwd.getpwuid(os.geteuid()).pw_name
+    except KeyError:
+        return None
 
 
 def _passing(error: BaseException | None) -> bool:

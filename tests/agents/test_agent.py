@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import threading
@@ -98,7 +99,52 @@ def test_a_second_agent_of_the_same_node_is_refused(start: Start, machine: Any, 
     second = start()
     assert second.wait(10) == 1
     assert second.stderr is not None
-    assert "another process" in second.stderr.read()
+    said = second.stderr.read()
+    assert "another process" in said
+    assert "next: stop the other agent" in said
+
+
+def refused(wattlake: Path, machine: Any, state: Path, log: Path, *options: str) -> str:
+    """What an agent says that ends at once with 1. Root may write anywhere, so it runs without that right."""
+    bounds = ["setpriv", "--bounding-set=-dac_override,-dac_read_search", "--inh-caps=-all"] if os.geteuid() == 0 else []
+    if bounds and not shutil.which("setpriv"):
+        pytest.skip("only setpriv(1) lets root give up its right to write anywhere")
+    done = subprocess.run([*bounds, wattlake, "agent", "run", "--log", f"file:{log}", *options], env=machine.environment(state),
+                          capture_output=True, text=True, timeout=20)
+    assert done.returncode == 1
+    assert "other agent" not in done.stderr
+    return done.stderr
+
+
+@pytest.mark.parametrize("closed", ["", "log", "log/agent.n1", "log/agent.n1/lock", "log/agent.n1/durable"])
+def test_a_log_that_may_not_be_written_is_named_with_what_to_do(wattlake: Path, machine: Any, state: Path, tmp_path: Path, closed: str) -> None:
+    state.mkdir()
+    above = tmp_path / "above"
+    path = above / closed
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if path.name in ("lock", "durable"):
+        path.touch()
+    else:
+        path.mkdir(exist_ok=True)
+    path.chmod(0o444 if path.is_file() else 0o555)
+    said = refused(wattlake, machine, state, above / "log")
+    path.chmod(0o755)
+    assert f"{above}" in said
+    assert "the log cannot be written: Permission denied" in said
+    assert "next: run as its owner, or let " in said
+
+
+def test_a_file_in_the_place_of_the_log_is_named(wattlake: Path, machine: Any, state: Path, tmp_path: Path) -> None:
+    (tmp_path / "log").touch()
+    said = refused(wattlake, machine, state, tmp_path / "log")
+    assert f"{tmp_path / 'log'}" in said
+    assert "next: a file stands where a folder must be" in said
+
+
+def test_a_node_that_cannot_name_a_part_of_the_log_is_refused(wattlake: Path, machine: Any, state: Path, tmp_path: Path) -> None:
+    said = refused(wattlake, machine, state, tmp_path / "log", "--node", "a/b")
+    assert "cannot name a partition" in said
+    assert "next: give another --node" in said
 
 
 def test_the_epoch_outlives_a_restart_and_not_a_reboot(start: Start, machine: Any, state: Path, tmp_path: Path, log_book: Any) -> None:
