@@ -53,7 +53,7 @@ def compute(element: DayElement, staging: Path, attempt: str) -> list[StagedFile
     """Stage the day's fact_energy and fact_emissions with the dirty (node, hour) rows made anew."""
     dirty = pq.read_table(staging / f"{element.name}.energy")
     derive = pq.read_table(staging / f"{element.name}.emissions")
-    references = DayReferences.read(staging, element.day_ms)
+    references = DayReferences.read(staging, element)
     files = []
     name = f"{element.day_ms}-{element.shard}-{attempt}.parquet"
     energy = _without(_old(element.old_energy, FACT_ENERGY.name), dirty)
@@ -70,7 +70,7 @@ def compute(element: DayElement, staging: Path, attempt: str) -> list[StagedFile
 
 @dataclass(frozen=True)
 class DayReferences:
-    """Reference data in force on a day."""
+    """Reference data in force on a day, and devices as far back as its readings go."""
 
     jobs: pa.Table
     places: pa.Table
@@ -81,10 +81,18 @@ class DayReferences:
     cuts: pa.Table
 
     @staticmethod
-    def read(staging: Path, day_ms: int) -> DayReferences:
-        """The reference files of the attempt, as far as they touch the day."""
+    def read(staging: Path, element: DayElement) -> DayReferences:
+        """The reference files of the attempt, as far as they touch the day.
+
+        A device's limit counts where an interval begins, be it days before: rows of the inventory are
+        kept from the earliest of the readings that the element is given on.
+        """
+        day_ms = element.day_ms
         touches = [("start_ms", "<", day_ms + DAY_MS), ("end_ms", ">", day_ms)]
-        tables = {name: pq.read_table(staging / f"{name}.parquet", filters=touches) for name in ("jobs", "places", "devices", "sites", "direct", "marginal")}
+        tables = {name: pq.read_table(staging / f"{name}.parquet", filters=touches) for name in ("jobs", "places", "sites", "direct", "marginal")}
+        begins = [pc.min(pq.read_table(staging / f"{element.name}.{what}", columns=[column])[column]).as_py()
+                  for what, column in (("edges", "ts_ms"), ("opened", "hour_ms"))]
+        tables["devices"] = pq.read_table(staging / "devices.parquet", filters=[("end_ms", ">", min([day_ms, *(b for b in begins if b is not None)]))])
         cut_range = [("cut_ms", ">", day_ms), ("cut_ms", "<", day_ms + DAY_MS)]
         by_node = pq.read_table(staging / "place_cuts.parquet", filters=cut_range)
         by_zone = pq.read_table(staging / "zone_cuts.parquet", filters=cut_range)

@@ -25,10 +25,10 @@ from wattlake_pipelines.arrow_schema import table_schema
 
 @dataclass(frozen=True)
 class Settings:
-    """Lake settings of the rules.
+    """Figures of the rules.
 
-    long_gap_ms: a longer gap between readings is imputed. implausible_power_ratio: of a device's
-    maximum power; an interval that draws more is dropped.
+    long_gap_ms: a longer gap between readings is imputed; a setting of the lake. implausible_power_ratio:
+    of a device's maximum power; an interval that draws more is dropped. The same for every lake.
     """
 
     long_gap_ms: int = 300_000
