@@ -32,6 +32,8 @@ class Kind:
 
     carrier: `arrow` (an Arrow IPC stream of rows) or `json` (one object, or an array of objects).
     table: the lake table that its rows land in. key: what identifies a row among its like.
+    happened: its instants that tell of what has been: none lies ahead of the record, and the latest
+    of all is the lake's watermark.
     """
 
     name: str
@@ -43,6 +45,7 @@ class Kind:
     table: str
     rules: tuple[Rule, ...] = ()
     importable: bool = True
+    happened: tuple[str, ...] = ()
 
     def column(self, name: str) -> Column:
         """The column of that name; KeyError if there is none."""

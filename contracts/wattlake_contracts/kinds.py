@@ -38,6 +38,7 @@ READINGS = Kind(
     ),
     ("node", "device", "epoch", "ts_ms"), "raw_readings",
     (Rule("one_of", ("energy_mj", "power_mw"), "needs exactly one of energy and power"),),
+    happened=("ts_ms",),
 )
 
 USAGE = Kind(
@@ -52,6 +53,7 @@ USAGE = Kind(
         SIMULATED,
     ),
     ("node", "device", "workload", "ts_ms"), "raw_usage",
+    happened=("ts_ms",),
 )
 
 JOBS = Kind(
@@ -88,6 +90,7 @@ JOBS = Kind(
     ),
     ("job", "node", "device", "start_ms"), "raw_jobs",
     (Rule("ordered", ("start_ms", "end_ms"), "the end must be after the start"),),
+    happened=("start_ms", "end_ms"),
 )
 
 TRANSFERS = Kind(
@@ -108,6 +111,7 @@ TRANSFERS = Kind(
         SIMULATED,
     ),
     ("id",), "raw_transfers",
+    happened=("ts_ms",),
 )
 
 SERVING = Kind(
@@ -129,6 +133,7 @@ SERVING = Kind(
         SIMULATED,
     ),
     ("model", "node", "job", "epoch", "ts_ms"), "raw_serving",
+    happened=("ts_ms",),
 )
 
 NODES = Kind(

@@ -52,7 +52,7 @@ def check(table: pa.Table, kind: Kind, appended_ms: pa.Array | pa.ChunkedArray |
 
     table: columns of the kind with their Arrow types; absent ones count as null, unknown ones are
     ignored. appended_ms: when each row's record was written down (ms; one for all, or one a row);
-    a `ts_ms` later than that by more than a day is a wrong clock. None: not checked. written: for
+    an instant of what has happened later than that by more than a day is a wrong clock. None: not checked. written: for
     the reasons, how columns were called and written in a file.
     ValueError if a column has another type than the contract says.
     """
@@ -60,8 +60,10 @@ def check(table: pa.Table, kind: Kind, appended_ms: pa.Array | pa.ChunkedArray |
     terms = written or {}
     faults = [found for c in kind.columns for found in _column_faults(table.column(c.name), c, terms.get(c.name))]
     faults += [found for rule in kind.rules if (found := _rule_fault(table, kind, rule, terms)) is not None]
-    if appended_ms is not None and "ts_ms" in table.schema.names and (found := _clock_fault(table, appended_ms)) is not None:
-        faults.append(found)
+    if appended_ms is not None:
+        for name in kind.happened:
+            found = _clock_fault(table.column(name), terms[name].name if name in terms else name, appended_ms)
+            faults += [found] if found is not None else []
     if not faults:
         return Checked(table, np.empty(0, dtype=np.int64), pa.array([], pa.string()))
     reasons = joined(faults)
@@ -206,8 +208,7 @@ def _rule_fault(table: pa.Table, kind: Kind, rule: Rule, written: Mapping[str, W
     return _say(pa.array(wrong), f"{rule.reason} ({', '.join(names)})") if wrong.any() else None
 
 
-def _clock_fault(table: pa.Table, appended_ms: pa.Array | pa.ChunkedArray | int) -> pa.ChunkedArray | None:
-    ts = table.column("ts_ms")
+def _clock_fault(ts: pa.ChunkedArray, name: str, appended_ms: pa.Array | pa.ChunkedArray | int) -> pa.ChunkedArray | None:
     latest = pc.max(ts).as_py()
     scalar = isinstance(appended_ms, int)
     earliest = appended_ms if scalar else pc.min(appended_ms).as_py()
@@ -218,7 +219,8 @@ def _clock_fault(table: pa.Table, appended_ms: pa.Array | pa.ChunkedArray | int)
     if not pc.any(late).as_py():
         return None
     shown = pa.array([appended_ms] * len(ts), pa.int64()) if scalar else appended_ms
-    return _say(late, "ts_ms is ", ts, " ms, more than 24 h after its record was written down (", shown, " ms): its clock is wrong")
+    return _say(late, f"{name} is ", ts, " ms, more than 24 h after its record was written down (", shown,
+                " ms): its clock is wrong, or what it tells of has not happened yet")
 
 
 def _say(where: pa.Array | pa.ChunkedArray, *parts: str | pa.Array | pa.ChunkedArray) -> pa.ChunkedArray:

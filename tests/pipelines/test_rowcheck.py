@@ -106,6 +106,25 @@ def test_a_reason_names_column_value_bound_and_unit(change: dict[str, object], s
     assert checked.good.num_rows == 2
 
 
+@pytest.mark.parametrize(("kind", "row", "name"), [
+    ("jobs", {"job": "j", "node": "n", "start_ms": NOW, "end_ms": NOW + AHEAD_MS + 1}, "end_ms"),
+    ("jobs", {"job": "j", "node": "n", "start_ms": NOW + AHEAD_MS + 1}, "start_ms"),
+    ("transfers", {"id": "x", "ts_ms": NOW + AHEAD_MS + 1, "bytes": 1, "medium": "wan", "from_site": "s", "to_site": "t"}, "ts_ms"),
+    ("serving", {"model": "m", "ts_ms": NOW + AHEAD_MS + 1, "epoch": "e", "requests": 0, "tokens_in": 0, "tokens_out": 0}, "ts_ms"),
+])
+def test_nothing_that_happened_lies_ahead_of_its_record(kind: str, row: dict[str, object], name: str) -> None:
+    checked = check(rows_of([row], KINDS[kind]), KINDS[kind], NOW)
+    assert checked.reasons.to_pylist() == [
+        f"{name} is {NOW + AHEAD_MS + 1} ms, more than 24 h after its record was written down ({NOW} ms): "
+        "its clock is wrong, or what it tells of has not happened yet"]
+    assert check(rows_of([row], KINDS[kind]), KINDS[kind], NOW + 1).good.num_rows == 1
+
+
+def test_what_is_forecast_may_lie_ahead() -> None:
+    grid = {"zone": "Z", "start_ms": NOW + 2 * AHEAD_MS, "end_ms": NOW + 3 * AHEAD_MS, "direct_g_per_kwh": 1.0}
+    assert check(rows_of([grid], KINDS["grid"]), KINDS["grid"], NOW).good.num_rows == 1
+
+
 def test_the_inventory_may_not_tell_of_a_device_that_is_called_as_a_rest_is() -> None:
     nodes = KINDS["nodes"]
     checked = check(rows_of([{"node": "n1", "device": d} for d in (None, "gpu0", "gpu0.rest", "interest", ".rest.0")], nodes), nodes, NOW)

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -96,7 +97,7 @@ def import_file(opened: Opened, writer: LogWriter | None, *, accept_implausible:
         outcome.rows += len(chunk.lines) + len(chunk.bad)
         outcome.accepted += rows.table.num_rows
         outcome.rejected += rejects.num_rows
-        outcome.ahead += _ahead(rows.table)
+        outcome.ahead += _ahead(rows.table, kind)
         outcome.reasons += rejects.slice(0, _FIRST_REASONS - len(outcome.reasons)).select(["place", "reason"]).to_pylist()
         progress(outcome.rows)
     if not outcome.rows:
@@ -141,8 +142,9 @@ def _cut(body: str) -> str:
     return body if len(raw) <= _BODY_BYTES else f"{raw[:_BODY_BYTES].decode('utf-8', 'ignore')}… ({len(raw)} bytes)"
 
 
-def _ahead(table: pa.Table) -> int:
+def _ahead(table: pa.Table, kind: Kind) -> int:
     """Rows later than a day from now. They are kept: whether they count is judged by the record's time, when it lands."""
-    if "ts_ms" not in table.column_names:
-        return 0
-    return pc.sum(pc.greater(table.column("ts_ms"), time.time_ns() // 1_000_000 + AHEAD_MS)).as_py() or 0
+    late = np.zeros(table.num_rows, bool)
+    for name in kind.happened:
+        late |= pc.fill_null(pc.greater(table.column(name), time.time_ns() // 1_000_000 + AHEAD_MS), False).to_numpy()
+    return int(late.sum())

@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from wattlake_contracts.kind import Kind
-from wattlake_contracts.kinds import EMBODIED, GRID, JOBS, KINDS, NODES, REJECTS, SERVING, SITES, TRANSFERS, USAGE
+from wattlake_contracts.kinds import EMBODIED, GRID, JOBS, KINDS, NODES, REJECTS, SERVING, SITES, TRANSFERS
 from wattlake_contracts.layout import HOUR_MS
 from wattlake_contracts.tables import REJECTED, SEEN, TABLES
 from wattlake_pipelines.arrow_schema import table_schema
@@ -23,8 +23,6 @@ from wattlake_pipelines.land.seen import fresh, merged
 
 #: An open job ends this long after its last renewal, if its writer did not say.
 LEASE_MS = 180_000
-#: The instants of a kind that move the lake's watermark. Reference data speaks of the future too.
-_INSTANTS = {JOBS.name: ("start_ms", "end_ms"), TRANSFERS.name: ("ts_ms",), SERVING.name: ("ts_ms",), USAGE.name: ("ts_ms",)}
 #: cause of dirt, its key and its span, per kind
 _DIRT = {JOBS.name: ("node", "start_ms", "end_ms"), NODES.name: ("node", "valid_from_ms", "valid_to_ms"), SITES.name: ("site", "valid_from_ms", "valid_to_ms"),
          GRID.name: ("zone", "start_ms", "end_ms"), EMBODIED.name: ("sku", "valid_from_ms", "valid_from_ms"),
@@ -67,7 +65,7 @@ def write_book(parts: Sequence[bytes], seen: pa.Table, folder: Path, attempt: st
             rejects.append(rows.select(rejects[0].column_names))
             continue
         rows = _complete(KINDS[name], rows)
-        watermark = max(watermark, _latest(rows, _INSTANTS.get(name, ())))
+        watermark = max(watermark, _latest(rows, KINDS[name].happened))
         dirty += _dirt(name, rows)
         table = TABLES[KINDS[name].table]
         files.append(stage(table.name, rows.select(list(table.names)).cast(table_schema(table)), folder, f"{attempt}.parquet"))
