@@ -24,7 +24,8 @@ app = typer.Typer(
 _OWN = ("job", "node", "start_ms", "end_ms", "device", "status")
 _TEXTS = {"share_ppm": "Its share of the device, above 0 and up to 1 [default: 1]."}
 JobOption = Annotated[str | None, typer.Option(
-    "--job", help="Its id, the same on every node [default: Slurm's or torchrun's, else a new one].", metavar="ID")]
+    "--job", help="Its id, the same on every node [default: $WATTLAKE_JOB, else the scheduler's (Slurm, PBS, LSF, Flux), else the launcher's "
+                  "(mpirun, torchrun), else a new one].", metavar="ID")]
 NodeOption = Annotated[str | None, typer.Option("--node", help="Name of this node [default: as the agent has it].", metavar="NAME")]
 DeviceOption = Annotated[list[str] | None, typer.Option(
     "--device", help="A device it holds, e.g. gpu0; may be given again [default: the whole node].", metavar="DEVICE")]
@@ -39,7 +40,8 @@ def run(values: dict[str, Any], command: CommandArgument, job: JobOption = None,
     """Run a command as a job: its start, a sign of life each minute, its end with its status.
 
     Signals are passed on to the command and its exit code is this one's (128 + n if signal n ended
-    it). If the log cannot be written the command runs all the same, and a warning says so.
+    it). If the log cannot be written the command runs all the same, and a warning says so. The ranks
+    that one launcher starts on a node are one job, each may be run through this command.
 
     Example: wattlake job run --model bert --phase train --team nlp --device gpu0 -- python train.py
     """

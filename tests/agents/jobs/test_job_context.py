@@ -8,7 +8,6 @@ from typing import Any
 import pytest
 
 import wattlake_agents
-from wattlake_agents.jobs.identity import job_id
 from wattlake_contracts.errors import UsageError
 
 
@@ -47,22 +46,3 @@ def test_a_log_that_cannot_be_written_is_a_warning(tmp_path: Path) -> None:
     with pytest.warns(RuntimeWarning, match="not recorded"), wattlake_agents.job(model="m"):
         ran = True
     assert ran
-
-
-@pytest.mark.parametrize(("given", "environment_of", "expected"), [
-    ("mine", {"SLURM_JOB_ID": "7"}, "mine"),
-    (None, {"SLURM_JOB_ID": "7"}, "7"),
-    (None, {"SLURM_JOB_ID": "9", "SLURM_ARRAY_JOB_ID": "7", "SLURM_ARRAY_TASK_ID": "2"}, "7_2"),
-    (None, {"TORCHELASTIC_RUN_ID": "run-5", "LOCAL_RANK": "1"}, "run-5"),
-])
-def test_the_id_is_given_or_the_schedulers_or_the_launchers(given: str | None, environment_of: dict[str, str], expected: str) -> None:
-    assert job_id(given, environment_of) == expected
-
-
-def test_the_ranks_under_one_launcher_agree_without_a_run_id() -> None:
-    under = {"TORCHELASTIC_RUN_ID": "none", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "29500"}
-    assert job_id(None, {**under, "RANK": "0"}) == job_id(None, {**under, "RANK": "1"})
-
-
-def test_otherwise_every_job_is_a_new_one() -> None:
-    assert job_id(None, {}) != job_id(None, {})
