@@ -22,7 +22,7 @@ def in_force(rows: list[dict], key: list[str], start: str, end: str) -> list[dic
             covering = [(s, e, r) for s, e, r in versions if s <= a and b <= e]
             if not covering:
                 continue
-            best = max(covering, key=lambda v: (not v[2]["shipped"], first_known(v, versions), v[0], -v[1], v[2]["version"]))[2]
+            best = max(covering, key=lambda v: (not v[2]["shipped"], v[2]["known_from_ms"], v[0], -v[1], v[2]["version"]))[2]
             if out and out[-1]["end_ms"] == a and out[-1]["version"] == best["version"] and all(out[-1][k] == best[k] for k in key):
                 out[-1]["end_ms"] = b
                 continue
@@ -39,10 +39,3 @@ def begin(row: dict, start: str) -> int:
 def finish(row: dict, end: str) -> int:
     """When it ceases to hold."""
     return EVER if row[end] is None else row[end]
-
-
-def first_known(version: tuple, versions: list[tuple]) -> int:
-    """Since when this content was known: the earliest time that it was seen."""
-    start, end, row = version
-    same = (start, end, row["version"], row["shipped"])
-    return min(r["known_from_ms"] for s, e, r in versions if (s, e, r["version"], r["shipped"]) == same)

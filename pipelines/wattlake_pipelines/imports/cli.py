@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from difflib import get_close_matches
@@ -13,7 +14,8 @@ import typer
 
 from wattlake_contracts.config import load, log_root
 from wattlake_contracts.errors import INCOMPLETE, UsageError, WattlakeError
-from wattlake_contracts.filelog.partition import LogError
+from wattlake_contracts.filelog.boots import boots
+from wattlake_contracts.filelog.partition import LogError, partitions
 from wattlake_contracts.filelog.writer import LogWriter, open_pooled
 from wattlake_contracts.kind import Kind
 from wattlake_contracts.kinds import IMPORT_KINDS, KINDS
@@ -24,7 +26,9 @@ if TYPE_CHECKING:
 
 app = typer.Typer(rich_markup_mode=None, context_settings={"help_option_names": ["-h", "--help"]})
 
-_COLUMNS = ("file", "kind", "rows", "accepted", "rejected", "records", "boot", "dry_run")
+#: The partitions that imports write to.
+_STEM = "import"
+_COLUMNS = ("file", "kind", "rows", "accepted", "rejected", "records", "boot", "dry_run", "known")
 
 
 @app.command(name="import")
@@ -37,11 +41,14 @@ def import_(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Check the files and write nothing.")] = False,
     accept_implausible: Annotated[
         bool, typer.Option("--accept-implausible", help="Take carbon figures that look to be in another unit.")] = False,
+    again: Annotated[bool, typer.Option(
+        "--again", help="Tell the rows anew, as of now: figures that have been corrected since hold again as this file has them.")] = False,
 ) -> None:
     """Read CSV or Parquet files into the log.
 
     Bad rows are left out, kept as rejects and reported with their line; the exit code is then 4.
-    The same file imported twice counts once. The columns of each kind are in docs/reference.md.
+    The same file imported twice counts once. To correct a figure import the row with its new value: what
+    was told last holds. To take a correction back import the first file with --again. The columns of each kind are in docs/reference.md.
     """
     # pyarrow is not loaded for --help
     from wattlake_pipelines.imports.run import import_file, open_file
@@ -49,12 +56,16 @@ def import_(
     check_format(form)
     chosen = _kind(kind)
     opened = [open_file(path, chosen) for path in files]
+    root = log_root(load(config), log)
+    known = _boots(root)
+    again_ms = time.time_ns() // 1_000_000 if again else None
     with ExitStack() as stack:
-        writer = None if dry_run else stack.enter_context(_writer(log_root(load(config), log)))
+        writer = None if dry_run else stack.enter_context(_writer(root))
         outcomes = []
         for item in opened:
             with _progress(item.source.path.name) as progress:
-                outcomes.append(import_file(item, writer, accept_implausible=accept_implausible, progress=progress))
+                outcomes.append(import_file(item, writer, accept_implausible=accept_implausible, again_ms=again_ms,
+                                            known=known, progress=progress))
             _tell(outcomes[-1])
     if form == "json":
         emit((*_COLUMNS, "reasons"), [(*_row(o), o.reasons) for o in outcomes], form)
@@ -71,10 +82,15 @@ def _kind(name: str) -> Kind:
     return KINDS[name]
 
 
+def _boots(root: Path) -> set[str]:
+    """The files that the log holds already."""
+    return {boot for name in (partitions(root) if root.is_dir() else []) if name.startswith(f"{_STEM}.") for boot in boots(root, name)}
+
+
 @contextmanager
 def _writer(root: Path) -> Iterator[LogWriter]:
     try:
-        with open_pooled(root, "import") as writer:
+        with open_pooled(root, _STEM) as writer:
             yield writer
     except (LogError, OSError) as error:
         raise WattlakeError(f"cannot write the log: {error}", subject=str(root), next_step="give another --log, or make room") from error
@@ -98,7 +114,11 @@ def _row(outcome: Outcome) -> tuple[object, ...]:
 
 def _tell(outcome: Outcome) -> None:
     done = "would be imported" if outcome.dry_run else "imported"
+    if outcome.known:
+        done = "were imported before and count once"
     say(f"{outcome.file}: {outcome.accepted:,} of {outcome.rows:,} rows of {outcome.kind} {done}, {outcome.rejected:,} rejected")
+    if outcome.known and not outcome.dry_run:
+        say("  nothing changes, even if others have corrected them since: --again tells them anew")
     for reject in outcome.reasons:
         say(f"  {reject['place']}: {reject['reason']}")
     if outcome.rejected > len(outcome.reasons):

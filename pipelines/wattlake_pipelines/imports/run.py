@@ -6,7 +6,7 @@ import csv
 import hashlib
 import io
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -37,7 +37,7 @@ _FIRST_REASONS = 5
 
 @dataclass
 class Outcome:
-    """What became of a file. ahead: rows later than a day from now, which landing will reject."""
+    """What became of a file. ahead: rows later than a day from now, which landing will reject. known: the log held them already."""
 
     file: str
     kind: str
@@ -48,6 +48,7 @@ class Outcome:
     rejected: int = 0
     records: int = 0
     ahead: int = 0
+    known: bool = False
     reasons: list[dict[str, str]] = field(default_factory=list)
 
 
@@ -66,21 +67,26 @@ def open_file(path: Path, kind: Kind) -> Opened:
     return Opened(source, kind, match(kind, source.names, str(path)))
 
 
-def boot_of(sha256: str, kind: Kind) -> str:
-    """The boot of a file's records: of its content, kind and parser version. No option changes the rows."""
-    return hashlib.sha256(f"{sha256}\n{kind.name}\n{PARSER_VERSION}".encode()).hexdigest()[:32]
+def boot_of(sha256: str, kind: Kind, again_ms: int | None = None) -> str:
+    """The boot of a file's records: of its content, kind and parser version. No option changes the rows.
+
+    again_ms: when it was told once more, for records that are new although their content is not.
+    """
+    again = "" if again_ms is None else f"\nagain {again_ms}"
+    return hashlib.sha256(f"{sha256}\n{kind.name}\n{PARSER_VERSION}{again}".encode()).hexdigest()[:32]
 
 
 def import_file(opened: Opened, writer: LogWriter | None, *, accept_implausible: bool = False,
-                progress: Callable[[int], None] = lambda rows: None) -> Outcome:
+                again_ms: int | None = None, known: Collection[str] = (), progress: Callable[[int], None] = lambda rows: None) -> Outcome:
     """Write a file's good rows and its rejects to the log (None: only check); what became of them.
 
+    again_ms: as of `boot_of`. known: boots that the log holds already.
     WattlakeError if the file cannot be read to its end, has no rows, or its figures cannot be in the
     unit that they claim.
     """
     source, kind, matched = opened.source, opened.kind, opened.matched
-    boot = boot_of(source.sha256, kind)
-    outcome = Outcome(str(source.path), kind.name, boot, dry_run=writer is None)
+    boot = boot_of(source.sha256, kind, again_ms)
+    outcome = Outcome(str(source.path), kind.name, boot, dry_run=writer is None, known=boot in known)
     good = Blocks(writer, kind, boot)
     # the rejects are records of their own: their numbers must not depend on where they fall among the good ones
     bad = Blocks(writer, REJECTS, hashlib.sha256(f"{boot}\nrejects".encode()).hexdigest()[:32])

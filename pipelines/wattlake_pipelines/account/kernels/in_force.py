@@ -6,7 +6,7 @@ import numpy as np
 import pyarrow as pa
 
 from wattlake_pipelines.account.kernels.ordering import EVER_MS, NEVER_MS, integers, ranks, tuple_ranks
-from wattlake_pipelines.account.kernels.ranges import Bools, Ints
+from wattlake_pipelines.account.kernels.ranges import Ints
 
 
 def in_force(rows: pa.Table, key: list[str], start: str, end: str) -> pa.Table:
@@ -15,8 +15,8 @@ def in_force(rows: pa.Table, key: list[str], start: str, end: str) -> pa.Table:
     rows: the columns of `key` (NULL is a value of its own), start and end in ms (NULL: since ever,
     for ever), known_from_ms, version (content hash), shipped (bool), and any payload. Of the rows of
     a key that cover an instant the one holds that is not shipped, then the one with the latest
-    known_from, then the later start, then the earlier end, then the greater version. Of rows alike
-    in key, times, version and shipped the earliest known_from counts.
+    known_from, then the later start, then the earlier end, then the greater version. So what is
+    told once more after something else was told holds again.
 
     Returns key…, start_ms, end_ms (int64, -2^62 and 2^62 for no bound), payload…, version; sorted by
     key and start; neighbouring segments of the same version are one.
@@ -29,31 +29,18 @@ def in_force(rows: pa.Table, key: list[str], start: str, end: str) -> pa.Table:
     owner = tuple_ranks(rows[name] for name in key)
     version, known = ranks(rows["version"]), integers(rows["known_from_ms"])
     shipped = rows["shipped"].fill_null(False).to_numpy().astype(bool)
-    kept = _first_seen(owner, first, last, version, shipped, known)
-    owner, first, last, version, shipped, known = (a[kept] for a in (owner, first, last, version, shipped, known))
 
-    precedence = np.empty(len(kept), np.int64)
-    precedence[np.lexsort((version, -last, first, known, ~shipped))] = np.arange(len(kept))
+    precedence = np.empty(len(owner), np.int64)
+    precedence[np.lexsort((version, -last, first, known, ~shipped))] = np.arange(len(owner))
     begins, ends, keys, winner = _cover(owner, first, last, precedence)
     same = np.zeros(len(winner), bool)
     same[1:] = (keys[1:] == keys[:-1]) & (begins[1:] == ends[:-1]) & (version[winner[1:]] == version[winner[:-1]])
     heads = np.flatnonzero(~same)
     tails = np.append(heads[1:], len(winner)) - 1 if len(heads) else heads
-    held = rows.take(pa.array(kept[winner[heads]]))
+    held = rows.take(pa.array(winner[heads]))
     times = {"start_ms": pa.array(begins[heads]), "end_ms": pa.array(ends[tails])}
     columns = {**{n: held[n] for n in key}, **times, **{n: held[n] for n in (*payload, "version")}}
     return pa.table(columns)
-
-
-def _first_seen(owner: Ints, first: Ints, last: Ints, version: Ints, shipped: Bools, known: Ints) -> Ints:
-    """The rows to keep: of the same content, known more than once, the one known from the earliest time."""
-    order = np.lexsort((known, shipped, version, last, first, owner))
-    fresh = np.ones(len(order), bool)
-    fresh[1:] = False
-    for column in (owner, first, last, version, shipped):
-        ordered = column[order]
-        fresh[1:] |= ordered[1:] != ordered[:-1]
-    return np.asarray(order[fresh], np.int64)
 
 
 def _cover(owner: Ints, first: Ints, last: Ints, precedence: Ints) -> tuple[Ints, Ints, Ints, Ints]:

@@ -55,9 +55,10 @@ def test_of_rows_known_at_once_with_one_start_the_shorter_holds_then_the_greater
     assert held(row("z", 0, 100), row("a", 0, 10), row("b", 0, 10)) == [("s", 0, 10, "b"), ("s", 10, 100, "z")]
 
 
-def test_the_same_content_seen_again_is_known_from_the_first_time():
+def test_what_is_told_again_after_something_else_holds_again():
     rows = [row("a", 0, 10, known=1), row("b", 0, 10, known=5), row("a", 0, 10, known=9)]
-    assert held(*rows) == [("s", 0, 10, "b")]
+    assert held(*rows) == [("s", 0, 10, "a")]
+    assert held(*rows[:2], rows[0]) == [("s", 0, 10, "b")]
 
 
 def test_the_same_figure_for_another_time_is_not_the_same_content():
