@@ -111,6 +111,6 @@ class _Attempt:
         shutil.rmtree(self._folder, ignore_errors=True)
 
 
-def _one_by_one(elements: Sequence[DayElement | SpreadElement], staging: Path, attempt: str, options: Sequence[str]) -> list[AccountPart]:
-    del options
+def _one_by_one(elements: Sequence[DayElement | SpreadElement], staging: Path, attempt: str, options: Sequence[str], progress: object) -> list[AccountPart]:
+    del options, progress
     return [AccountPart(compute(e, staging, attempt) if isinstance(e, DayElement) else MAKERS[e.kind](e, staging, attempt), []) for e in elements]

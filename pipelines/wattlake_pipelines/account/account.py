@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -31,27 +31,30 @@ class Accounted:
     opened: tuple[str, ...]
 
 
-def account(committer: Committer, *, options: Sequence[str] = (), until_ms: int | None = None) -> Accounted:
+def account(committer: Committer, *, options: Sequence[str] = (), until_ms: int | None = None,
+            progress: Callable[[int, int], None] | None = None) -> Accounted:
     """Account for all that has changed since the last time, in one commit; nothing to do, no commit.
 
-    until_ms: embodied emissions accrue to here instead of the data's watermark.
+    until_ms: embodied emissions accrue to here instead of the data's watermark. progress: hears
+    (elements of work done, elements of work) now and then.
     """
     connection = committer.connection
     watermark = until_ms if until_ms is not None else landed_until(connection)
     if not connection.execute(f"SELECT count(*) FROM {ALIAS}.dirty").fetchall()[0][0] and watermark == accounted_until(connection):
         return Accounted(0, 0, ())
     with committer.attempt() as (attempt, staging):
-        return _account(committer, staging, attempt, watermark, options)
+        return _account(committer, staging, attempt, watermark, options, progress)
 
 
-def _account(committer: Committer, staging: Path, attempt: str, watermark: int, options: Sequence[str]) -> Accounted:
+def _account(committer: Committer, staging: Path, attempt: str, watermark: int, options: Sequence[str],
+             progress: Callable[[int, int], None] | None) -> Accounted:
     connection = committer.connection
     now = gather(connection)
     dirty = find_dirty(connection, now)
     stage_references(connection, staging, now, dirty)
     elements: list[DayElement | SpreadElement] = [
         *day_elements(committer, staging, dirty), *spread_elements(connection, committer.lake, staging, now, dirty, watermark)]
-    parts = account_pipeline(elements, staging, attempt, options) if elements else []
+    parts = account_pipeline(elements, staging, attempt, options, progress) if elements else []
     made = [f for part in parts for f in part.files]
     books = [_book(name, rows, staging, attempt) for name, rows in (
         ("accounted_jobs", now.jobs), ("accounted_places", now.places), ("accounted_devices", now.devices), ("accounted_items", now.items))]

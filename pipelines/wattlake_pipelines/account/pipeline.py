@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from threading import Event, Thread
 
 import apache_beam as beam
 import msgspec
@@ -15,6 +17,7 @@ from wattlake_pipelines.account.spread import MAKERS, SpreadElement
 from wattlake_pipelines.lake.manifest import StagedFile
 
 PART = "account-{}.json"
+_COUNT_EVERY_S = 0.5
 
 
 @dataclass(frozen=True)
@@ -44,10 +47,36 @@ class Account(beam.DoFn):
         yield name
 
 
-def account_pipeline(elements: Sequence[DayElement | SpreadElement], staging: Path, attempt: str, options: Sequence[str]) -> list[AccountPart]:
-    """Run the pipeline over the elements and give what its workers made; every element must have answered."""
+@contextmanager
+def _counted(staging: Path, total: int, progress: Callable[[int, int], None] | None) -> Iterator[None]:
+    """Tell how many elements have answered, by the files that they leave: whatever the runner, those are seen."""
+    if progress is None:
+        yield
+        return
+    done = Event()
+
+    def count() -> None:
+        while not done.wait(_COUNT_EVERY_S):
+            progress(sum(1 for _ in staging.glob(PART.format("*"))), total)
+
+    counter = Thread(target=count, daemon=True)
+    counter.start()
+    try:
+        yield
+    finally:
+        done.set()
+        counter.join()
+    progress(total, total)
+
+
+def account_pipeline(elements: Sequence[DayElement | SpreadElement], staging: Path, attempt: str, options: Sequence[str],
+                     progress: Callable[[int, int], None] | None = None) -> list[AccountPart]:
+    """Run the pipeline over the elements and give what its workers made; every element must have answered.
+
+    progress: hears (elements done, elements) now and then.
+    """
     chosen = list(options) if any(o.startswith("--runner") for o in options) else ["--runner=FnApiRunner", *options]
-    with beam.Pipeline(options=PipelineOptions(chosen)) as pipeline:
+    with _counted(staging, len(elements), progress), beam.Pipeline(options=PipelineOptions(chosen)) as pipeline:
         _ = (
             pipeline
             | "Work" >> beam.Create(list(enumerate(elements)), reshuffle=len(elements) > 1)
