@@ -188,6 +188,11 @@ class LogBook:
                 found.append(item.record)
         return found
 
+    @staticmethod
+    def decode(record: Record) -> list[dict[str, Any]]:
+        """The rows of a record."""
+        return decode(record)
+
     def rows(self, kind: str) -> list[dict[str, Any]]:
         rows: list[dict[str, Any]] = []
         for record in self.records():

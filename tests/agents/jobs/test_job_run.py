@@ -146,6 +146,12 @@ def test_the_ranks_of_a_node_are_one_job(run: Run, tmp_path: Path, log_book: Any
     assert {(r["job"], r["node"]) for r in log_book(tmp_path / "log").rows("jobs")} == {("4711", "n1")}
 
 
+def test_the_variable_names_the_job(run: Run, tmp_path: Path, log_book: Any) -> None:
+    done = run("--", "true", WATTLAKE_JOB="mine", SLURM_JOB_ID="4711")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert {r["job"] for r in log_book(tmp_path / "log").rows("jobs")} == {"mine"}
+
+
 def test_many_jobs_at_once_all_get_their_records_in(wattlake: Path, machine: Any, state: Path, tmp_path: Path, log_book: Any) -> None:
     jobs = [subprocess.Popen([wattlake, "job", "run", "--log", f"file:{tmp_path / 'log'}", "--job", f"j{i}", "--", "true"],
                              env=machine.environment(state)) for i in range(6)]
