@@ -34,8 +34,9 @@ def below(command: click.Command, words: str, parent: click.Context) -> Iterator
 
 
 def context(command: click.Command, words: str, parent: click.Context | None) -> click.Context:
-    """A context in which the command gives its help in a fixed width, without the options for shell completion."""
-    command.params = [p for p in command.params if p.name not in ("install_completion", "show_completion")]
+    """A context in which the command gives its help in a fixed width; only `wattlake` itself has the options for shell completion."""
+    if parent is not None:
+        command.params = [p for p in command.params if p.name not in ("install_completion", "show_completion")]
     made = type(command).context_class(command, info_name=words.rpartition(" ")[2], parent=parent, terminal_width=_WIDTH, max_content_width=_WIDTH)
     made.help_option_names = ["-h", "--help"]
     return made
@@ -46,7 +47,10 @@ def page() -> str:
     os.environ.pop("WATTLAKE_DEBUG", None)
     parts = ["# Commands", "", inspect.cleandoc("""
         Made from the command line's own help by `make docs`; do not edit. The columns that `import` takes are in
-        [reference.md](reference.md), the settings in [configuration.md](configuration.md)."""), ""]
+        [reference.md](reference.md), the settings in [configuration.md](configuration.md).
+
+        `wattlake --install-completion` teaches bash, zsh, fish or PowerShell to complete commands and options; a new shell knows it.
+        `wattlake` or a group of commands without more prints its help and ends with exit code 2, as nothing was done."""), ""]
     for words, made in commands():
         with made:
             parts += [f"## {words}", "", "```text", made.command.get_help(made).rstrip(), "```", ""]

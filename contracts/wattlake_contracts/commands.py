@@ -2,7 +2,15 @@
 
 from __future__ import annotations
 
+import json
+import os
+import shlex
+import shutil
+import sys
 from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, distribution
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
 
 
 @dataclass(frozen=True)
@@ -19,3 +27,29 @@ class Command:
     help: str
     extra: str = ""
     needs: tuple[str, ...] = ()
+
+
+def itself() -> str:
+    """The command as its user can type it: `wattlake` where PATH leads to the one that runs, else its path."""
+    found, mine = shutil.which("wattlake"), Path(sys.argv[0])
+    if mine.name != "wattlake" or not mine.is_file() or (found and Path(found).samefile(mine)):
+        return "wattlake"
+    return shlex.quote(os.path.relpath(mine) if mine.absolute().is_relative_to(Path.cwd()) else str(mine.absolute()))
+
+
+def how_to_install(extra: str) -> str:
+    """What to do to get an extra: from where this copy came, for a package of this name elsewhere may be anybody's."""
+    source = _source_folder()
+    folder = f"in {shlex.quote(str(source))}" if source else "in the source folder that this copy was installed from"
+    return f"{folder}: pip install '.[{extra}]' (or '.[all]'), or uv sync --extra {extra}"
+
+
+def _source_folder() -> Path | None:
+    """The folder that this copy was installed from, where the installer has noted it and it is still there."""
+    try:
+        noted = json.loads(distribution("wattlake").read_text("direct_url.json") or "{}")
+    except (PackageNotFoundError, ValueError):
+        return None
+    url = urlsplit(str(noted.get("url", "")))
+    folder = Path(unquote(url.path))
+    return folder if url.scheme == "file" and folder.is_dir() else None

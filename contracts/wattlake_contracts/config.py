@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import os
+import re
 import tomllib
+from collections.abc import Mapping
+from difflib import get_close_matches
 from pathlib import Path
+from typing import Annotated
 
 import msgspec
 
@@ -47,11 +51,11 @@ class LakeConfig(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     """How the lake is laid out and filled."""
 
     #: pieces that a day's data is split into, by node; fixed when the lake is made
-    shards: int = 1
+    shards: Annotated[int, msgspec.Meta(ge=1, le=1024)] = 1
     #: a pause between two readings longer than this is marked as imputed
-    long_gap_s: float = 300.0
+    long_gap_s: Annotated[float, msgspec.Meta(ge=0.001, le=31_536_000)] = 300.0
     #: compressed bytes of log that one round of landing takes at most
-    round_mib: int = 1024
+    round_mib: Annotated[int, msgspec.Meta(ge=1, le=1_048_576)] = 1024
 
 
 class ReportConfig(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
@@ -68,6 +72,12 @@ class Config(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     agent: AgentConfig = AgentConfig()
     pipelines: LakeConfig = LakeConfig()
     report: ReportConfig = ReportConfig()
+
+
+#: The sections and what they hold; '' for what stands before the first one.
+SECTIONS: Mapping[str, type[msgspec.Struct]] = {"": Config, "agent": AgentConfig, "pipelines": LakeConfig, "report": ReportConfig}
+#: Variables that are no key of the file.
+_OTHER_VARIABLES = ("WATTLAKE_CONFIG", "WATTLAKE_DEBUG", "WATTLAKE_JOB")
 
 
 def data_home() -> Path:
@@ -90,26 +100,63 @@ def load(path: str | os.PathLike[str] | None = None) -> Config:
             raise UsageError(f"cannot read the configuration: {error.strerror}", subject=str(file), next_step="give another --config") from error
         except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
             raise UsageError(f"is not TOML: {error}", subject=str(file), next_step="mend the line named") from error
-    _override(table)
+    given = _override(table)
     try:
         return msgspec.convert(table, Config, strict=False)
     except msgspec.ValidationError as error:
-        known = "log, lake, [agent], [pipelines], [report]; see docs/configuration.md"
-        raise UsageError(f"{error}", subject=str(file), next_step=f"known keys: {known}") from error
+        raise _wrong(error, file, given) from error
 
 
-def _override(table: dict[str, object]) -> None:
-    """Take WATTLAKE_LOG, WATTLAKE_LAKE and WATTLAKE_<SECTION>_<KEY> over what the file says."""
-    for name in ("log", "lake"):
-        if value := os.environ.get(f"WATTLAKE_{name.upper()}"):
-            table[name] = value
-    for section, struct in (("agent", AgentConfig), ("pipelines", LakeConfig), ("report", ReportConfig)):
-        for field in struct.__struct_fields__:
-            value = os.environ.get(f"WATTLAKE_{section.upper()}_{field.upper()}")
-            if value is not None:
-                inner = table.setdefault(section, {})
-                if isinstance(inner, dict):
-                    inner[field] = value.split(",") if field == "readers" else value
+def variable(section: str, key: str) -> str:
+    """The environment variable that goes before a key of the file."""
+    return "_".join(("WATTLAKE", *filter(None, (section, key)))).upper()
+
+
+def variables() -> tuple[str, ...]:
+    """Every environment variable that means something to Wattlake."""
+    keys = ((section, key) for section, struct in SECTIONS.items() for key in struct.__struct_fields__ if section or key not in SECTIONS)
+    return (*(variable(section, key) for section, key in keys), *_OTHER_VARIABLES)
+
+
+def unknown_variables(environment: Mapping[str, str]) -> list[str]:
+    """What to say of each WATTLAKE_* variable that means nothing here: most likely it is misspelt, and was meant to do something."""
+    known = variables()
+    said = []
+    for name in sorted(n for n in environment if n.startswith("WATTLAKE_") and n not in known):
+        near = get_close_matches(name, known, n=1, cutoff=0.8)
+        said.append(f"the variable {name} means nothing to wattlake{f'; did you mean {near[0]}?' if near else ': see docs/configuration.md'}")
+    return said
+
+
+def _wrong(error: msgspec.ValidationError, file: Path, given: Mapping[str, str]) -> UsageError:
+    """A value that is none, on the variable or the file that it came from. given: variable by path of its key."""
+    what, _, at = str(error).partition(" - at ")
+    path = re.sub(r"\[[0-9.]+\]", "", at.strip("`")).removeprefix("$").removeprefix(".")
+    if name := given.get(path):
+        wanted = what.removesuffix(", got `str`").replace("Expected", "expected").replace("`float`", "a number").replace("`int`", "a whole number")
+        return UsageError(f"{os.environ[name]!r} will not do: {wanted.replace('`bool`', 'true or false')}", subject=f"the variable {name}",
+                          next_step="mend it, or unset it; see docs/configuration.md")
+    known = "log, lake, [agent], [pipelines], [report]; see docs/configuration.md"
+    return UsageError(str(error), subject=str(file), next_step=f"known keys: {known}")
+
+
+def _override(table: dict[str, object]) -> dict[str, str]:
+    """Take WATTLAKE_LOG, WATTLAKE_LAKE and WATTLAKE_<SECTION>_<KEY> over what the file says; give those taken, by path of their key."""
+    taken = {}
+    for section, struct in SECTIONS.items():
+        for key in struct.__struct_fields__:
+            if not section and key in SECTIONS:
+                continue
+            name = variable(section, key)
+            value = os.environ.get(name)
+            # an empty log or lake is none: such a variable overrides nothing
+            if value is None or not (section or value):
+                continue
+            inner = table.setdefault(section, {}) if section else table
+            if isinstance(inner, dict):
+                inner[key] = value.split(",") if key == "readers" else value
+                taken[f"{section}.{key}" if section else key] = name
+    return taken
 
 
 def log_root(config: Config, option: str | None = None) -> Path:
@@ -123,6 +170,13 @@ def log_root(config: Config, option: str | None = None) -> Path:
     raise UsageError(f"{address!r} is no log address", next_step="write file:DIR")
 
 
-def lake_root(config: Config, option: str | None = None) -> Path:
-    """The lake's folder: option, else configuration, else the data home."""
-    return Path(option or config.lake or data_home() / "lake")
+def lake_root(config: Config, option: str | None = None, log: str | None = None) -> Path:
+    """The lake's folder: option, else configuration, else `lake` beside the log that is given or configured.
+
+    So two logs are never mixed in one lake unless somebody says so. log: the --log of a command that
+    has one.
+    """
+    if told := option or config.lake:
+        return Path(told)
+    # absolute, so that a log that is the current folder has something beside it
+    return log_root(config, log).absolute().parent / "lake"

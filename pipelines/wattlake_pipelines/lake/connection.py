@@ -7,6 +7,7 @@ from pathlib import Path
 
 import duckdb
 
+from wattlake_contracts.commands import how_to_install
 from wattlake_contracts.errors import WattlakeError
 from wattlake_contracts.layout import ALIAS, CATALOGUE, DATA
 
@@ -19,7 +20,7 @@ def extension_file(name: str) -> Path:
     for place in (spec.submodule_search_locations or []) if spec else []:
         for found in sorted(Path(place).glob(f"extensions/*/{name}.duckdb_extension")):
             return found
-    raise WattlakeError(f"DuckDB's {name} extension is not installed", next_step="pip install 'wattlake[pipelines]'")
+    raise WattlakeError(f"DuckDB's {name} extension is not installed", next_step=how_to_install("pipelines"))
 
 
 def quoted(value: str | Path) -> str:

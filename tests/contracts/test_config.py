@@ -1,0 +1,80 @@
+"""The configuration: what goes before what, where things lie, and on what an error is blamed."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from wattlake_contracts.config import Config, data_home, lake_root, load, log_root, unknown_variables, variables
+from wattlake_contracts.errors import UsageError
+
+
+@pytest.fixture(autouse=True)
+def nothing_set(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """A folder without a wattlake.toml, a home of its own, and no variable."""
+    for name in [n for n in os.environ if n.startswith("WATTLAKE_")]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
+    monkeypatch.chdir(tmp_path)
+
+
+def test_a_bad_variable_is_blamed_by_its_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WATTLAKE_AGENT_INTERVAL_S", "abc")
+    with pytest.raises(UsageError) as caught:
+        load()
+    assert str(caught.value).startswith("the variable WATTLAKE_AGENT_INTERVAL_S: 'abc' will not do: expected a number\n")
+    assert "wattlake.toml" not in str(caught.value)
+
+
+def test_a_bad_value_of_a_file_is_blamed_on_the_file_though_a_variable_is_set(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("WATTLAKE_AGENT_FLUSH_S", "30")
+    (tmp_path / "wattlake.toml").write_text("[agent]\ninterval_s = 'abc'\n")
+    with pytest.raises(UsageError, match=r"^wattlake\.toml: .*agent\.interval_s"):
+        load()
+
+
+@pytest.mark.parametrize(("key", "value"), [("long_gap_s", "nan"), ("long_gap_s", "inf"), ("long_gap_s", "-1"), ("shards", "0"), ("round_mib", "0")])
+def test_a_figure_that_makes_no_sense_is_refused_wherever_it_stands(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, key: str, value: str) -> None:
+    (tmp_path / "wattlake.toml").write_text(f"[pipelines]\n{key} = {value}\n")
+    with pytest.raises(UsageError, match=rf"pipelines\.{key}"):
+        load()
+    (tmp_path / "wattlake.toml").unlink()
+    monkeypatch.setenv(f"WATTLAKE_PIPELINES_{key.upper()}", value)
+    with pytest.raises(UsageError, match=f"WATTLAKE_PIPELINES_{key.upper()}"):
+        load()
+
+
+def test_a_variable_goes_before_the_file_and_an_empty_place_is_none(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "wattlake.toml").write_text("log = 'file:/a/log'\nlake = '/a/lake'\n[agent]\nsite = 'here'\n")
+    monkeypatch.setenv("WATTLAKE_LOG", "file:/b/log")
+    monkeypatch.setenv("WATTLAKE_LAKE", "")
+    monkeypatch.setenv("WATTLAKE_AGENT_SITE", "")
+    monkeypatch.setenv("WATTLAKE_AGENT_READERS", "nvml,rapl")
+    config = load()
+    assert (config.log, config.lake, config.agent.site, config.agent.readers) == ("file:/b/log", "/a/lake", "", ("nvml", "rapl"))
+
+
+def test_an_unknown_variable_is_named_with_what_was_likely_meant() -> None:
+    said = unknown_variables({"WATTLAKE_AGENT_INTREVAL_S": "1", "WATTLAKE_LAKE": "x", "WATTLAKE_ZZZZZZ": "1", "PATH": "/bin", "WATTLAKE_DEBUG": "1"})
+    assert said == ["the variable WATTLAKE_AGENT_INTREVAL_S means nothing to wattlake; did you mean WATTLAKE_AGENT_INTERVAL_S?",
+                    "the variable WATTLAKE_ZZZZZZ means nothing to wattlake: see docs/configuration.md"]
+
+
+def test_the_variables_are_those_that_the_page_lists() -> None:
+    text = (Path(__file__).resolve().parents[2] / "docs/configuration.md").read_text(encoding="utf-8")
+    assert [name for name in variables() if name not in text] == []
+
+
+def test_the_lake_lies_beside_the_log_unless_told_otherwise(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert log_root(Config()) == data_home() / "log"
+    assert lake_root(Config()) == data_home() / "lake"
+    assert lake_root(Config(log="file:/a/log")) == Path("/a/lake")
+    assert lake_root(Config(log="file:/a/log"), None, "file:/b/log") == Path("/b/lake")
+    assert lake_root(Config(log="file:/a/log", lake="/c"), None, "file:/b/log") == Path("/c")
+    assert lake_root(Config(lake="/c"), "/d", "file:/b/log") == Path("/d")
+    assert lake_root(Config(), None, "file:log") == tmp_path / "lake"
+    (tmp_path / "in").mkdir()
+    monkeypatch.chdir(tmp_path / "in")
+    assert lake_root(Config(), None, "file:.") == tmp_path / "lake"
