@@ -40,6 +40,8 @@ class Interval(NamedTuple):
     boundary: str
     simulated: bool
     flags: frozenset
+    #: numbers of the hours in which it is flagged so
+    implausible: frozenset[int] = frozenset()
 
     def upto(self, t: int) -> int:
         """Energy from the start to t, rounded half up once."""
@@ -109,13 +111,18 @@ def intervals_of(kept: list[Kept], power: bool, devices: list[dict], settings: A
             interval = between(last, now, power, skipped, settings)
             found.append((interval, not plausible(interval, now.reading, devices, settings)))
         last, skipped = now, False
-    return [beside(interval, [dropped for _, dropped in found[max(i - 1, 0) : i + 2]]) for i, (interval, dropped) in enumerate(found)
+    return [interval._replace(implausible=hours_beside(found, i)) for i, (interval, dropped) in enumerate(found)
             if interval.energy >= 0 and not dropped]
 
 
-def beside(interval: Interval, dropped: list[bool]) -> Interval:
-    """The interval, flagged if it or one next to it in the series was dropped as implausible."""
-    return interval._replace(flags=interval.flags | {"implausible"}) if any(dropped) else interval
+def hours_beside(found: list[tuple[Interval, bool]], i: int) -> frozenset[int]:
+    """The hours that those next to the interval lie in which were dropped as implausible."""
+    return frozenset(hour for j in (i - 1, i + 1) if 0 <= j < len(found) and found[j][1] for hour in hours_of(found[j][0].start, found[j][0].end))
+
+
+def hours_of(start: int, end: int) -> range:
+    """The numbers of the hours that [start, end) touches."""
+    return range(start // HOUR_MS, -(-end // HOUR_MS))
 
 
 def between(a: Kept, b: Kept, power: bool, skipped: bool, settings: Any) -> Interval:
@@ -161,17 +168,17 @@ def pieces_of(intervals: list[Interval]) -> list[Piece]:
     """Rule 6 for the intervals of one device: what is left of each, in order of time."""
     pieces: list[Piece] = []
     for group in overlapping_groups(intervals):
-        if len(group) == 1:
+        if len(group) == 1 and not group[0].implausible:
             pieces.append(Piece(group[0].start, group[0].end, group[0], group[0].flags))
             continue
         edges = sorted({t for i in group for t in (i.start, i.end)})
         of_group: list[Piece] = []
         for start, end in itertools.pairwise(edges):
             winner = min((i for i in group if i.start <= start and end <= i.end), key=precedence)
-            for hour in range(start // HOUR_MS, -(-end // HOUR_MS)):
+            for hour in hours_of(start, end):
                 from_ms, to_ms = hour * HOUR_MS, (hour + 1) * HOUR_MS
                 rivals = [i for i in group if i is not winner and max(i.start, winner.start, from_ms) < min(i.end, winner.end, to_ms)]
-                flags = winner.flags | ({"overlap"} if rivals else set())
+                flags = winner.flags | ({"overlap"} if rivals else set()) | ({"implausible"} if hour in winner.implausible else set())
                 of_group.append(Piece(max(start, from_ms), min(end, to_ms), winner, flags))
         pieces += of_group
     return pieces

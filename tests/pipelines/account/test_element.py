@@ -9,7 +9,7 @@ import pytest
 from lakes import rows, run
 from logs import Log
 
-HOUR, DAY = 3_600_000, 86_400_000
+HALF, HOUR, DAY = 1_800_000, 3_600_000, 86_400_000
 MIDNIGHT = 1_760_054_400_000 // DAY * DAY
 
 
@@ -25,10 +25,10 @@ def _readings(*at: tuple[int, int]) -> list[dict[str, object]]:
 @pytest.mark.parametrize("days", [1, 3])
 def test_a_limit_that_ended_at_midnight_drops_the_whole_of_an_interval_that_began_before(tmp_path: Path, days: int) -> None:
     """The card could draw 1 W until midnight and anything after: what began before is left out on both days, and what is beside it is flagged."""
-    log, late = Log(tmp_path / "log"), (days - 1) * DAY
+    log, late, leap = Log(tmp_path / "log"), (days - 1) * DAY, 10**12
     log.put("nodes", [_device(max_power_mw=1000, valid_from_ms=MIDNIGHT - DAY, valid_to_ms=MIDNIGHT), _device(valid_from_ms=MIDNIGHT)])
-    log.put("readings", _readings((-2 * HOUR, 0), (-HOUR, 1000), (late + HOUR, 1000 + 10**12),
-                               (late + 2 * HOUR, 2000 + 10**12), (late + 3 * HOUR, 3000 + 10**12)))
+    log.put("readings", _readings((-3 * HALF, 0), (-HALF, 1000), (late + HALF, 1000 + leap), (late + 3 * HALF, 2000 + leap)))
     run(tmp_path / "lake", log.root)
     found = rows(tmp_path / "lake", "SELECT start_ms, energy_mj, flags FROM lake.fact_energy ORDER BY ALL")
-    assert found == [(MIDNIGHT - 2 * HOUR, 1000, "implausible"), (MIDNIGHT + late + HOUR, 1000, "implausible"), (MIDNIGHT + late + 2 * HOUR, 1000, None)]
+    assert found == [(MIDNIGHT - 2 * HOUR, 500, None), (MIDNIGHT - HOUR, 500, "implausible"),
+                     (MIDNIGHT + late, 500, "implausible"), (MIDNIGHT + late + HOUR, 500, None)]

@@ -7,6 +7,7 @@ from dataclasses import dataclass, fields
 import numpy as np
 import pyarrow as pa
 
+from wattlake_contracts.layout import HOUR_MS
 from wattlake_pipelines.account.kernels.counter import implausible
 from wattlake_pipelines.account.kernels.fleet import Inventory
 from wattlake_pipelines.account.kernels.ranges import Bools, Ints, among, distinct, expand, group_starts
@@ -58,7 +59,7 @@ def find_stretches(series: Series, total_mj: Ints, attributes: Attributes, metho
     odd, suspect = _scan(ts, total_mj, series.start, first, limit, long_gap_ms)
     dropped = _implausible(ts, total_mj, suspect, run_device[series.run_of(suspect)], inventory, ratio)
     touched = distinct(series.conflict, series.conflict + 1)
-    # before or after one that is dropped; at an end of a series that names no interval, and is left out below
+    # next to one that is dropped; at an end of a series that names no interval, and is left out below
     beside = distinct(dropped - 1, dropped + 1)
     special = np.concatenate([odd, dropped, touched, beside, series.skipped])
     ends = distinct(series.start, first + 1, special, special + 1)
@@ -71,14 +72,35 @@ def find_stretches(series: Series, total_mj: Ints, attributes: Attributes, metho
     grade = _grades(methods)[attributes.method[series.attribute[run]]]
     grade = np.where(~counter & (grade == MEASURED), INTEGRATED, grade)
     grade = np.where(length > long_gap_ms, IMPUTED, grade)
-    flags = CONFLICT * among(touched, ends) + IMPLAUSIBLE * among(beside, ends) + OUTLIER * among(series.skipped, ends)
-    begins = group_starts(series.series[run], series.attribute[run], grade, flags, gone)
+    flags = CONFLICT * among(touched, ends) + OUTLIER * among(series.skipped, ends)
+    alone = np.where(among(beside, ends), ends, 0)
+    begins = group_starts(series.series[run], series.attribute[run], grade, flags, gone, alone)
     at, run = ends[begins], run[begins]
     series_end = np.append(first[1:], len(ts))[np.searchsorted(first, at, "right") - 1]
     high = np.minimum(np.append(at[1:], len(ts)), series_end) - 1
     made = Stretches(run_device[run], series.series[run], ts[at - 1], ts[high], at - 1, high, grade[begins],
                      series.attribute[run], flags[begins].astype(np.int64))
-    return made.take(~gone[begins])
+    return _beside(made.take(~gone[begins]), dropped)
+
+
+def _beside(held: Stretches, dropped: Ints) -> Stretches:
+    """The intervals next to a dropped one flagged in the hours that this one lies in; each is a stretch of its own."""
+    before, after = among(dropped, held.low), among(dropped, held.high + 1)
+    rows = np.flatnonzero(before | after)
+    if not len(rows):
+        return held
+    start, end = held.start_ms[rows], held.end_ms[rows]
+    # flagged to the end of the hour that the one before ends in, and from the start of the hour that the one after begins in
+    upto = np.where(before[rows], np.minimum(-(-start // HOUR_MS) * HOUR_MS, end), start)
+    since = np.maximum(np.where(after[rows], np.maximum(end // HOUR_MS * HOUR_MS, start), end), upto)
+    count = np.ones(len(held), np.int64)
+    count[rows] = 3
+    made = held.take(np.repeat(np.arange(len(held)), count))
+    at = (np.cumsum(count) - count)[rows]
+    for part, (begins, ends, flag) in enumerate(((start, upto, IMPLAUSIBLE), (upto, since, 0), (since, end, IMPLAUSIBLE))):
+        made.start_ms[at + part], made.end_ms[at + part] = begins, ends
+        made.flags[at + part] |= flag
+    return made.take(made.start_ms < made.end_ms)
 
 
 def _grades(methods: pa.Array) -> Ints:

@@ -170,10 +170,23 @@ def test_1_5_neither_another_series_nor_another_device_is_flagged() -> None:
     assert {r["flags"] for r in facts(readings, devices=(SMALL,))} == {None}
 
 
-def test_1_5_what_is_dropped_in_another_hour_flags_the_interval_that_reaches_into_this_one() -> None:
-    (row,) = facts(line("gpu0", (-2 * S, 0), (-S, 9000), (S, 9100)), devices=(SMALL,))
-    assert (row["energy_mj"], row["flags"]) == (50, "implausible")
-    assert facts(line("gpu0", (-2 * S, 0), (-S, 9000)), devices=(SMALL,), hours=(-1,)) == []
+def test_1_5_only_the_hours_that_a_dropped_interval_touches_are_flagged() -> None:
+    def by_hour(*at: tuple[int, int]) -> list[tuple[int, str | None]]:
+        rows = facts(line("gpu0", *at), hours=(-2, -1, 0, 1, 2), devices=(SMALL,))
+        return [((r["start_ms"] - BASE_MS) // H, r["flags"]) for r in rows]
+
+    leap = 10**12
+    assert by_hour((-H - S, 0), (-2 * S, 10), (-S, leap), (S, leap + 10)) == [(-2, None), (-1, "implausible"), (0, None)]
+    # dropped from hour -1 to hour 1, of which hour 0 has no row at all
+    assert by_hour((-H - S, 0), (-S, 10), (H + S, leap), (2 * H + S, leap + 10)) == [(-2, None), (-1, "implausible"), (1, "implausible"), (2, None)]
+    # what ends and begins on the hour is in other hours than what is dropped between
+    assert by_hour((-H, 0), (0, 10), (H, leap), (2 * H, leap + 10)) == [(-1, None), (1, None)]
+    # between two that are dropped: flagged at both ends, and not in the hour between
+    assert by_hour((-H - S, 0), (-H + S, leap), (2 * H - S, leap + 10), (2 * H + S, 2 * leap)) == [(-1, "implausible"), (0, None), (1, "implausible")]
+
+
+def test_1_5_where_nothing_is_left_beside_what_is_dropped_there_is_no_row() -> None:
+    assert facts(line("gpu0", (0, 0), (S, 9000)), devices=(SMALL,)) == []
 
 
 def test_1_6_a_flag_stays_with_what_is_left_of_the_interval_and_goes_where_nothing_is() -> None:
