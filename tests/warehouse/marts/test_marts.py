@@ -192,7 +192,8 @@ def test_coverage_counts_a_period_once_however_many_lines_it_has(opened: duckdb.
     assert (gap["known_h"], gap["covered_h"]) == (24.0, 22.5)
     assert gap["coverage"] == 22.5 / 24
     (part,) = rows(opened, "FROM coverage WHERE node = 'c1'")
-    assert (part["coverage"], part["day_coverage"], part["flags"]) == (1.0, 0.5, "conflict,outlier")
+    # its first reading is at 10:00
+    assert (part["coverage"], part["day_coverage"], part["flags"]) == (1.0, 12 / 14, "conflict,outlier")
     (shared,) = rows(opened, "FROM coverage WHERE node = 'a1' AND device = 'gpu0' AND day_utc = DATE '2026-03-04'")
     assert shared["known_h"] == 24.0
 

@@ -4,22 +4,27 @@ from __future__ import annotations
 
 import pytest
 
-from wattlake_warehouse.report.quantities import DATA, ENERGY, MASS, UNKNOWN, VOLUME, digits, share
+from wattlake_warehouse.report.quantities import DATA, DURATION, ENERGY, MASS, UNKNOWN, VOLUME, digits, share
 
 
 @pytest.mark.parametrize(("kwh", "shown"), [
-    (0, "0 kWh"), (0.0000012, "1.20 mWh"), (0.000999, "999 mWh"), (0.00123, "1.23 Wh"), (0.9994, "999 Wh"), (0.9996, "1.00 kWh"), (12.345,
-                                                                                                                                   "12.3 kWh"),
-                                                                                                                                   (999.4, "999 kWh"),
+    (0, "0 kWh"), (0.00000000012, "0.432 mJ"), (0.0000012, "4.32 J"), (0.000999, "3,600 J"), (0.00123, "1.23 Wh"), (0.9994, "999 Wh"),
+    (0.9996, "1.00 kWh"), (12.345, "12.3 kWh"), (999.4, "999 kWh"),
     (999.7, "1.00 MWh"), (1234567, "1.23 GWh"), (-0.5, "-500 Wh"), (None, UNKNOWN),
 ])
 def test_energy_has_three_digits_and_its_best_unit(kwh: float | None, shown: str) -> None:
     assert ENERGY.shown(kwh) == shown
 
 
+def test_a_range_has_one_unit() -> None:
+    assert ENERGY.shown_range(0, 0.000302) == "0 to 1,090 J"
+    assert ENERGY.shown_range(0.45, 14.4) == "0.450 to 14.4 kWh"
+
+
 def test_mass_water_and_data() -> None:
     assert [MASS.shown(v) for v in (1e-9, 0.0005, 0.0123, 5.0, 12345.0, 2e6)] == ["1.00 µg", "500 mg", "12.3 g", "5.00 kg", "12.3 t", "2.00 kt"]
     assert VOLUME.shown(1500.0) == "1.50 m³"
+    assert [DURATION.shown(v) for v in (0.0023, 0.5, 95.9)] == ["8.28 s", "30.0 min", "95.9 h"]
     assert DATA.shown(2500.0) == "2.50 TB"
 
 
@@ -38,4 +43,4 @@ def test_a_share_is_0_or_100_percent_only_where_it_is(value: float | None, shown
 
 def test_a_columns_unit_suits_its_largest() -> None:
     assert ENERGY.unit_for([0.001, None, 1500.0]) == ("MWh", 1e3)
-    assert ENERGY.unit_for([]) == ("mWh", 1e-6)
+    assert ENERGY.unit_for([]) == ("mJ", 1 / 3.6e9)

@@ -135,7 +135,7 @@ def test_unknown_is_said_and_a_partial_sum_is_marked(page: str) -> None:
 
 def test_simulated_figures_are_announced_and_marked(page: str, new_lake: Callable[..., Path], filling: str) -> None:
     assert "Some of these figures are simulated." in page
-    simulated_row = re.search(r"<tr><th[^>]*>sim-train <span class=\"sim\">simulated</span></th>", page)
+    simulated_row = re.search(r"<tr><th[^>]*><span[^>]*>sim-train</span> <span class=\"sim\">simulated</span></th>", page)
     assert simulated_row is not None
     without = "".join(f"DELETE FROM lake.{table} WHERE simulated;" for table in ("fact_energy", "fact_emissions", "fact_embodied", "dim_jobs",
                                                                                  "dim_nodes", "dim_devices", "reading_bounds"))
@@ -160,6 +160,54 @@ def test_every_chart_has_a_name_and_a_table(page: str) -> None:
     tables = re.findall(r"<table>\s*<caption>(.+?)</caption>", page)
     assert len(tables) == page.count("<table>")
     assert "Life cycle of each model, by phase" in tables
+
+
+def life_cycle_chart(page: str) -> tuple[str, str]:
+    """The words in the chart of the life cycle, and its caption."""
+    figure = re.findall(r"<figure>.*?</figure>", page, flags=re.DOTALL)[0]
+    return " ".join(re.findall(r"<text[^>]*>([^<]*)</text>", figure)), re.findall(r"<figcaption>(.*?)</figcaption>", figure, flags=re.DOTALL)[0]
+
+
+def test_a_model_without_a_figure_has_the_word_and_no_bar(page: str) -> None:
+    words, caption = life_cycle_chart(page)
+    # the simulated model's machine is held by no whole-node job, so it has no embodied figure
+    assert words.count("unknown") == 1
+    assert "what-if-xl (simulated)" in words
+    assert "Embodied, accrued" in words
+    assert "on a scale of its own" in caption
+
+
+def test_embodied_emissions_that_nobody_knows_are_not_drawn_as_zero(new_lake: Callable[..., Path], filling: str) -> None:
+    page = render(collect(new_lake(filling + """
+        DELETE FROM lake.fact_embodied WHERE simulated OR job IS NOT NULL;
+        UPDATE lake.fact_embodied SET embodied_ug = NULL, version = NULL, basis = if(device IS NULL, 'no sku', 'no factor');""")))
+    words, caption = life_cycle_chart(page)
+    assert "Operational, location-based" in words
+    assert "Embodied" not in words
+    assert "Embodied emissions are unknown and not drawn: no factor for the model of 3 items, no model named for 3 items" in caption
+    assert "Embodied, accrued unknown no factor for the model of 3 items, no model named for 3 items" in Tags(page).text
+
+
+def test_emissions_without_any_grid_figure_are_not_drawn_as_zero(new_lake: Callable[..., Path], filling: str) -> None:
+    page = render(collect(new_lake(filling + """
+        UPDATE lake.fact_emissions SET location_ug = NULL, overhead_location_ug = NULL, upstream_ug = NULL, basis = 'no grid figure';""")))
+    words, caption = life_cycle_chart(page)
+    assert "Operational" not in words
+    assert "Embodied, accrued" in words
+    assert "Emissions of the electricity are unknown and not drawn" in caption
+
+
+def test_what_is_estimated_is_said_at_the_head(page: str, new_lake: Callable[..., Path], filling: str) -> None:
+    text = Tags(page).text
+    assert "% of the energy is an estimate from a model: no hardware counted it." in text
+    without = "DELETE FROM lake.fact_energy WHERE estimated_mj > 0;"
+    assert "is an estimate from a model" not in Tags(render(collect(new_lake(filling + without)))).text
+
+
+def test_models_without_serving_counters_are_counted_in_words(new_lake: Callable[..., Path], filling: str) -> None:
+    text = Tags(render(collect(new_lake(filling + "DELETE FROM lake.fact_serving;")))).text
+    assert "1 model had inference jobs and no serving counters" in text
+    assert "IT energy per request" not in text
 
 
 def test_an_empty_lake_says_what_to_do(empty_lake: Path) -> None:

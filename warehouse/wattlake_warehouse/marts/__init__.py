@@ -10,6 +10,7 @@ __all__ = ["MACROS", "MARTS", "NAMES", "OF_WHOLE_LIVES", "Mart"]
 
 #: A mart may read those before it.
 NAMES = (
+    "spans",
     "footprint_totals",
     "footprint_by_phase",
     "footprint_by_model",

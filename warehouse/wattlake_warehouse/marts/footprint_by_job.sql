@@ -27,7 +27,7 @@
 --   integrated_share: share of the energy summed up from power
 --   estimated_share: share of the energy from a model
 --   imputed_share: share of the energy that is known in sum but spread evenly over a gap in the readings
---   coverage: share of the device time that was read without a long gap
+--   coverage: share of the device time, from the machine's first reading to the end of the data, that was read without a long gap
 --   estimated_factor_share: share of the energy whose emissions rest on an estimated or default factor
 --   no_overhead_kwh [kWh]: energy whose overhead is unknown
 --   no_location_kwh [kWh]: energy whose location-based emissions are unknown
@@ -63,7 +63,7 @@ SELECT if(t.job IS NULL, '(' || t.line || ')', t.job) AS job,
        ratio(integrated_mj, energy_mj) AS integrated_share,
        ratio(estimated_mj, energy_mj) AS estimated_share,
        ratio(imputed_mj, energy_mj) AS imputed_share,
-       ratio(covered_ms, period_ms) AS coverage,
+       portion(covered_ms, period_ms) AS coverage,
        ratio(estimated_factor_mj, energy_mj) AS estimated_factor_share,
        kwh(no_overhead_mj) AS no_overhead_kwh,
        kwh(no_location_mj) AS no_location_kwh,

@@ -18,7 +18,7 @@
 --   integrated_share: share of the energy summed up from power
 --   estimated_share: share of the energy from a model
 --   imputed_share: share of the energy that is known in sum but spread evenly over a gap in the readings
---   coverage: share of the device time that was read without a long gap
+--   coverage: share of the device time, from the machine's first reading to the end of the data, that was read without a long gap
 --   estimated_factor_share: share of the energy whose emissions rest on an estimated or default factor
 --   no_overhead_kwh [kWh]: energy whose overhead is unknown
 --   no_location_kwh [kWh]: energy whose location-based emissions are unknown
@@ -45,7 +45,7 @@ SELECT if(t.job IS NULL, '(' || t.line || ')', coalesce(d.model, '(none)')) AS m
        ratio(sum(integrated_mj), sum(energy_mj)) AS integrated_share,
        ratio(sum(estimated_mj), sum(energy_mj)) AS estimated_share,
        ratio(sum(imputed_mj), sum(energy_mj)) AS imputed_share,
-       ratio(sum(covered_ms), sum(period_ms)) AS coverage,
+       portion(sum(covered_ms), sum(period_ms)) AS coverage,
        ratio(sum(estimated_factor_mj), sum(energy_mj)) AS estimated_factor_share,
        kwh(sum(no_overhead_mj)) AS no_overhead_kwh,
        kwh(sum(no_location_mj)) AS no_location_kwh,

@@ -11,7 +11,7 @@
 --   estimated_mj [mJ]: of it, from a model
 --   imputed_mj [mJ]: of it, known in sum but spread evenly over a gap in the readings
 --   covered_ms [ms]: device time that was read without a long gap
---   period_ms [ms]: device time that the rows stand for
+--   period_ms [ms]: device time that the rows stand for, between the machine's first reading and the end of the data
 --   overhead_mj [mJ]: the facility's overhead, energy x (PUE - 1)
 --   location_ug [µg CO2e]: location-based Scope 2 emissions of the IT energy
 --   overhead_location_ug [µg CO2e]: the same of the overhead
@@ -37,8 +37,8 @@ WITH parts AS (
            of_class('estimated', estimated_mj, device_kind, energy_mj, measured_mj, integrated_mj, estimated_mj, imputed_mj) AS estimated_mj,
            of_class('imputed', imputed_mj, device_kind, energy_mj, measured_mj, integrated_mj, estimated_mj, imputed_mj) AS imputed_mj,
            -- an integer before it is added up: sums of doubles depend on the order
-           CAST(round(coverage * (end_ms - start_ms)) AS BIGINT) AS covered_ms, end_ms - start_ms AS period_ms
-    FROM fact_energy
+           CAST(round(coverage * (f.end_ms - start_ms)) AS BIGINT) AS covered_ms, expected(start_ms, f.end_ms, first_ms, s.end_ms) AS period_ms
+    FROM fact_energy f LEFT JOIN spans s USING (node, simulated)
     UNION ALL BY NAME
     SELECT line, job, simulated, overhead_mj, location_ug, overhead_location_ug, upstream_ug, water_site_ul, water_grid_ul,
            if(overhead_mj IS NULL, energy_mj, 0) AS no_overhead_mj,

@@ -7,22 +7,21 @@
 --   simulated: made by `wattlake simulate`, not measured
 --   site: where it stands
 --   last_utc [UTC]: its last reading; NULL if it never had one
---   until_utc [UTC]: the end of the data: the lake's data watermark, or the latest reading where the lake holds simulated data beside measured
+--   until_utc [UTC]: the end of the data, as in `spans`
 --   silent_h [h]: from its last reading, or from when the inventory names it, to the end of the data; NULL where nobody said since when
 --   note: fell silent, or never read
 -- Caveats:
 --   What the inventory does not name is not looked for. What has left it (retired_on, valid_to) is not missed.
 --   Its energy is not in the lake, unless a meter above it was read. A device that is never read may have no sensor.
 WITH latest AS (SELECT node, device, simulated, max(ts_ms) AS last_ms FROM reading_bounds GROUP BY ALL),
-kinds AS (SELECT simulated, max(last_ms) AS last_ms FROM latest GROUP BY simulated),
 ends AS (
-    SELECT simulated, if((SELECT count(*) FROM kinds) > 1, last_ms, greatest(last_ms, (SELECT max(watermark_ms) FROM commits))) AS end_ms
-    FROM (SELECT DISTINCT simulated FROM dim_nodes UNION SELECT DISTINCT simulated FROM dim_devices) LEFT JOIN kinds USING (simulated)
+    SELECT simulated, coalesce(max(end_ms), (SELECT max(watermark_ms) FROM commits)) AS end_ms
+    FROM (SELECT DISTINCT simulated FROM dim_nodes) LEFT JOIN spans USING (simulated) GROUP BY simulated
 ),
 machines AS (
     SELECT n.node, '(machine)' AS item, n.simulated, n.site, n.valid_from_ms AS from_ms, e.end_ms,
-           (SELECT max(last_ms) FROM latest l WHERE l.node = n.node AND l.simulated = n.simulated) AS last_ms
-    FROM dim_nodes n JOIN ends e USING (simulated)
+           s.last_ms
+    FROM dim_nodes n JOIN ends e USING (simulated) LEFT JOIN spans s USING (node, simulated)
     WHERE coalesce(n.retired_on_ms > e.end_ms, true)
       AND (NOT EXISTS (SELECT 1 FROM accounted_places p WHERE p.node = n.node)
            OR EXISTS (SELECT 1 FROM accounted_places p WHERE p.node = n.node AND p.start_ms <= e.end_ms AND p.end_ms > e.end_ms))

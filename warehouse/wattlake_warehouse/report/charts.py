@@ -10,7 +10,7 @@ import altair as alt
 import vl_convert
 
 from wattlake_warehouse.report.figures import Row
-from wattlake_warehouse.report.quantities import ENERGY, MASS
+from wattlake_warehouse.report.quantities import ENERGY, MASS, UNKNOWN
 
 PHASES = ("data", "experiment", "train", "finetune", "evaluate", "inference", "other", "(none)")
 #: Okabe and Ito, Color Universal Design (2008): told apart by colour-blind readers; grey for what is not named.
@@ -21,6 +21,8 @@ _ZONES = ("#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#8a8a8a")
 _INK, _FAINT = "#010203", "#040506"  # stand for the page's own colours, see _themed
 _WIDTH = 680
 TOP_MODELS = 12
+OPERATIONAL, EMBODIED = "Operational", "Embodied"
+_SIDES = {OPERATIONAL: "Operational, location-based", EMBODIED: "Embodied, accrued"}
 #: right: the browser's font may be wider than the one that measured the words
 _PADDING = {"left": 5, "right": 28, "top": 5, "bottom": 5}
 _ISO = "%Y-%m-%dT%H:%M:%SZ"
@@ -31,17 +33,20 @@ def life_cycle(rows: list[Row]) -> str:
     """Stacked bars per model: operational (location-based, overhead included) and embodied, by phase.
 
     rows: of footprint_by_phase; what no job held is left out, and so are all models but the
-    TOP_MODELS that emitted most. '' if there is nothing to draw.
+    TOP_MODELS that used most energy. A model without a figure has the word for it instead of a bar; a side
+    without any figure is left out. '' if there is nothing to draw.
     """
     mixed = len({row["simulated"] for row in rows}) > 1
-    data = []
+    data: list[Row] = []
+    used: dict[str, float] = {}
     for row in rows:
         if row["phase"].startswith("(") and row["phase"] != "(none)":
             continue
         model = _named(row, "model") if mixed else row["model"]
+        used[model] = used.get(model, 0.0) + row["energy_kwh"]
         operational = _sum(row["location_kg"], row["overhead_location_kg"])
-        for what, value in (("Operational", operational), ("Embodied", row["embodied_kg"])):
-            if value:
+        for what, value in ((OPERATIONAL, operational), (EMBODIED, row["embodied_kg"])):
+            if value is not None:
                 data.append({"model": model, "phase": row["phase"], "order": phase_order(row["phase"]), "what": what, "kg": value})
     if not data:
         return ""
@@ -51,26 +56,30 @@ def life_cycle(rows: list[Row]) -> str:
     unit, factor = MASS.unit_for(totals.values())
     for d in data:
         d["amount"] = d["kg"] / factor
-    models = sorted({d["model"] for d in data}, key=lambda m: (-totals.get((m, "Operational"), 0.0), m))[:TOP_MODELS]
+    models = sorted(used, key=lambda m: (-used[m], m))[:TOP_MODELS]
     data = [d for d in data if d["model"] in models]
     colours = alt.Scale(domain=list(PHASES), range=list(_PHASE_COLOURS))
     # room for the labels by their length: the browser's font may be wider than the one that measured them
     extent = min(240, max(len(m) for m in models) * 9)
     present = [p for p in PHASES if any(d["phase"] == p for d in data)]
+    sides = [side for side in (OPERATIONAL, EMBODIED) if any(d["what"] == side for d in data)]
 
-    def panel(what: str, title: str, first: bool) -> Any:
-        chart = alt.Chart(_values([d for d in data if d["what"] == what]), title=alt.Title(title, anchor="start"),
-                          width=(_WIDTH - extent) // 2 - 20, height=34 * len(models))
-        return chart.mark_bar(height=20).encode(
-            y=alt.Y("model:N", sort=models, scale=alt.Scale(domain=models), title=None,
-                    axis=alt.Axis(labels=first, ticks=False, domain=False, labelLimit=extent * 4 // 5, minExtent=extent if first else 0)),
-            x=alt.X("amount:Q", title=f"{unit} CO₂e", axis=alt.Axis(tickCount=4)),
+    def panel(side: str, first: bool) -> Any:
+        known = [d for d in data if d["what"] == side]
+        unknown: list[Row] = [{"model": m, "said": UNKNOWN} for m in models if not any(d["model"] == m for d in known)]
+        y = alt.Y("model:N", sort=models, scale=alt.Scale(domain=models), title=None,
+                  axis=alt.Axis(labels=first, ticks=False, domain=False, labelLimit=extent * 4 // 5, minExtent=extent if first else 0))
+        bars = alt.Chart(_values(known)).mark_bar(height=20).encode(
+            y=y, x=alt.X("amount:Q", title=f"{unit} CO₂e", axis=alt.Axis(tickCount=4, labelFlush=False)),
             color=alt.Color("phase:N", scale=colours, legend=alt.Legend(title=None, orient="top", symbolType="square", values=present, columns=8,
                                                                         columnPadding=24)),
             order=alt.Order("order:Q"))
+        words = alt.Chart(_values(unknown)).mark_text(align="left", fontStyle="italic", fontSize=12, font=_FONT, color=_INK).encode(
+            y=y, x=alt.value(6), text="said:N")
+        return alt.layer(bars, *([words] if unknown else [])).properties(
+            title=alt.Title(_SIDES[side], anchor="start", frame="group"), width=(_WIDTH - extent) // len(sides) - 20, height=34 * len(models))
 
-    return _svg(alt.hconcat(panel("Operational", "Operational, location-based", True),
-                            panel("Embodied", "Embodied, accrued", False), spacing=30).resolve_scale(color="shared"))
+    return _svg(alt.hconcat(*(panel(side, side == sides[0]) for side in sides), spacing=30).resolve_scale(color="shared"))
 
 
 def series(rows: list[Row], zones: list[Row], step: str) -> str:
@@ -96,15 +105,15 @@ def series(rows: list[Row], zones: list[Row], step: str) -> str:
     form = "%d %b" if step == "day" else "%d %b %H:%M"
     start = alt.X("from:T", title=None, scale=alt.Scale(type="utc"), axis=alt.Axis(format=form, tickCount=6, labelOverlap=True))
     held = alt.Color("held:N", scale=alt.Scale(domain=list(_HELD), range=[_JOB, _NO_JOB]), legend=_legend())
-    panels = [_panel(energy, 150, f"IT energy per {step}{made}").mark_rect().encode(
-        x=start, x2=alt.X2("to:T"), y=alt.Y("low:Q", title=unit, axis=alt.Axis(tickCount=4)), y2=alt.Y2("high:Q"), color=held)]
+    panels = [_panel(energy, 150, f"IT energy per {step}, {unit}{made}").mark_rect().encode(
+        x=start, x2=alt.X2("to:T"), y=alt.Y("low:Q", title=None, axis=alt.Axis(tickCount=4)), y2=alt.Y2("high:Q"), color=held)]
     if grid:
         # in the order in which they come: by energy
         names = list(dict.fromkeys(d["zone"] for d in grid))[:len(_ZONES)]
         colours = alt.Color("zone:N", scale=alt.Scale(domain=names, range=list(_ZONES[:len(names)])), legend=_legend("stroke"))
         shown = [d for d in grid if d["zone"] in names]
-        panels.append(_panel(shown, 110, f"Direct intensity of the grid, by zone{made}").mark_rule(strokeWidth=2.5).encode(
-            x=start, x2=alt.X2("to:T"), y=alt.Y("g:Q", title="g CO₂e/kWh", scale=alt.Scale(zero=True), axis=alt.Axis(tickCount=4)), color=colours))
+        panels.append(_panel(shown, 110, f"Direct intensity of the grid by zone, g CO₂e/kWh{made}").mark_rule(strokeWidth=2.5).encode(
+            x=start, x2=alt.X2("to:T"), y=alt.Y("g:Q", title=None, scale=alt.Scale(zero=True), axis=alt.Axis(tickCount=4)), color=colours))
     return _svg(alt.vconcat(*panels, spacing=24).resolve_scale(x="shared", color="independent"))
 
 
@@ -118,7 +127,7 @@ def phase_order(phase: str) -> int:
 
 
 def _panel(values: list[Row], height: int, title: str) -> Any:
-    return alt.Chart(_values(values), width=_WIDTH - 60, height=height, title=alt.Title(title, anchor="start"))
+    return alt.Chart(_values(values), width=_WIDTH - 60, height=height, title=alt.Title(title, anchor="start", frame="group"))
 
 
 def _values(rows: list[Row]) -> Any:

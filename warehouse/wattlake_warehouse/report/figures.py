@@ -38,7 +38,7 @@ _HEADLINE = """
            CAST(sum(no_embodied_days) AS BIGINT) AS no_embodied_days, kg(sum(estimated_embodied_ug)) AS estimated_embodied_kg,
            any_value(c.coverage) AS coverage, any_value(c.nodes) AS nodes, any_value(c.devices) AS devices
     FROM footprint_totals LEFT JOIN (
-        SELECT simulated, ratio(sum(CAST(round(covered_h * 3.6e6) AS BIGINT)), sum(CAST(round(known_h * 3.6e6) AS BIGINT))) AS coverage,
+        SELECT simulated, portion(sum(CAST(round(covered_h * 3.6e6) AS BIGINT)), sum(CAST(round(expected_h * 3.6e6) AS BIGINT))) AS coverage,
                count(DISTINCT node) AS nodes, count(DISTINCT (node, device)) AS devices
         FROM coverage GROUP BY simulated) c USING (simulated)
     GROUP BY simulated ORDER BY simulated
@@ -79,6 +79,9 @@ _EMBODIED = """
            CASE WHEN count(f.embodied_ug) = 0 THEN 'none known' WHEN bool_or(f.estimated) THEN 'estimate or default' ELSE 'given' END AS factor
     FROM fact_embodied f LEFT JOIN dim_devices d ON d.node = f.node AND d.device = f.device LEFT JOIN dim_nodes n ON n.node = f.node
     GROUP BY 1, f.simulated ORDER BY f.simulated, embodied_kg DESC NULLS LAST, sku
+"""
+_UNKNOWN_EMBODIED = """
+    SELECT basis, simulated, count(DISTINCT (node, device)) AS items FROM fact_embodied WHERE embodied_ug IS NULL GROUP BY ALL ORDER BY simulated, basis
 """
 _LINES = """
     SELECT line, simulated, CAST(sum(energy_mj) AS BIGINT) AS energy_mj
@@ -121,6 +124,7 @@ class Figures:
     inference: list[Row]
     data_movement: list[Row]
     embodied: list[Row]
+    unknown_embodied: list[Row]
     quality: list[Row]
     silent: list[Row]
     factors: list[Row]
@@ -152,6 +156,7 @@ def collect(lake: Path, window_ms: tuple[int, int] | None = None) -> Figures:
             "inference": _rows(connection, "FROM inference"),
             "data_movement": _rows(connection, "FROM data_movement"),
             "embodied": _rows(connection, _EMBODIED),
+            "unknown_embodied": _rows(connection, _UNKNOWN_EMBODIED),
             "quality": _rows(connection, "FROM data_quality"),
             "silent": _rows(connection, "FROM silent"),
             "factors": _rows(connection, "FROM factors_in_use"),

@@ -27,6 +27,11 @@ class Scale:
                 found = unit
         return found
 
+    def shown_range(self, low: float, high: float) -> str:
+        """Both ends in the one unit that suits the higher."""
+        name, factor = self.unit_for([low, high])
+        return f"{digits(low / factor)} to {digits(high / factor)} {name}"
+
     def shown(self, value: float | None) -> str:
         """The value with its own best unit; `unknown` for None."""
         if value is None:
@@ -37,12 +42,14 @@ class Scale:
         return f"{digits(value / factor)} {name}"
 
 
-#: from kWh
-ENERGY = Scale((("mWh", 1e-6), ("Wh", 1e-3), ("kWh", 1.0), ("MWh", 1e3), ("GWh", 1e6)))
+#: from kWh; below 1 Wh in joules, for mWh is too easily read as MWh
+ENERGY = Scale((("mJ", 1 / 3.6e9), ("J", 1 / 3.6e6), ("Wh", 1e-3), ("kWh", 1.0), ("MWh", 1e3), ("GWh", 1e6)))
 #: from kg
 MASS = Scale((("µg", 1e-9), ("mg", 1e-6), ("g", 1e-3), ("kg", 1.0), ("t", 1e3), ("kt", 1e6)))
 #: from litres
 VOLUME = Scale((("mL", 1e-3), ("L", 1.0), ("m³", 1e3)))
+#: from hours
+DURATION = Scale((("s", 1 / 3600), ("min", 1 / 60), ("h", 1.0)))
 #: from GB
 DATA = Scale((("kB", 1e-6), ("MB", 1e-3), ("GB", 1.0), ("TB", 1e3), ("PB", 1e6)))
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from wattlake_warehouse.report.charts import phase_order
 from wattlake_warehouse.report.figures import TOP_JOBS, Figures, Row
-from wattlake_warehouse.report.quantities import DATA, ENERGY, MASS, VOLUME, digits, share
+from wattlake_warehouse.report.quantities import DATA, DURATION, ENERGY, MASS, VOLUME, digits, share
 from wattlake_warehouse.report.tables import Column, Table, amounts, counts, instants, numbers, shares, table, words
 
 CO2E = "CO₂e"
@@ -14,6 +15,16 @@ _LINES = {
     "job_active": "Held by jobs", "job_idle": "Idle floor of devices that jobs held",
     "pool_idle": "Idle floor of devices that no job held", "unattributed": "Held by no job (unattributed)",
 }
+#: why embodied emissions are unknown, by basis
+_UNKNOWN_EMBODIED = {"no sku": "no model named for {}", "no factor": "no factor for the model of {}", "no start": "nobody said when {} came into use"}
+_EMBODIED_BASES = {"acquired_on": "when it was acquired", "valid_from": "when the inventory first named it",
+                   "no sku": "no model named", "no factor": "no factor for this model", "no start": "nobody said when it came into use"}
+_TOPICS = {"basis": "grid figure", "class": "energy", "embodied basis": "embodied"}
+_SUBJECTS = {("basis", "subhourly"): "of less than an hour", ("basis", "hourly"): "of the hour",
+             ("basis", "period"): "of a longer period, such as a yearly average",
+             ("class", "measured"): "measured: counted by the hardware", ("class", "integrated"): "integrated: summed up from power",
+             ("class", "estimated"): "estimated: from a model", ("class", "imputed"): "imputed: spread evenly over a gap in the readings",
+             **{("embodied basis", basis): said for basis, said in _EMBODIED_BASES.items()}}
 _ROWS = 25
 _LIFE_CYCLE_ROWS = 40
 
@@ -27,8 +38,9 @@ class Tile:
     note: str
 
 
-def tiles(row: Row) -> list[Tile]:
+def tiles(figures: Figures, row: Row) -> list[Tile]:
     """The headline of one kind of data, simulated or not."""
+    missing = no_embodied(figures, row["simulated"])
     unknown = _unknown("without a grid figure", row["no_location_kwh"])
     return [
         Tile("IT energy", ENERGY.shown(row["energy_kwh"]), f"{_counted(row['nodes'], 'node')}, {_counted(row['devices'], 'device')}"),
@@ -39,10 +51,32 @@ def tiles(row: Row) -> list[Tile]:
         Tile("Upstream, Scope 3.3", _mass(row["upstream_kg"]),
              _unknown("without a figure", row["no_upstream_kwh"]) or "fuel chain, plant and losses"),
         Tile("Embodied, accrued", _mass(row["embodied_kg"]),
-             f"{row['no_embodied_days']:,} item-days without a factor" if row["no_embodied_days"] else "hardware, over its life"),
-        Tile("Coverage", share(row["coverage"]), "of device time read without a long gap"),
+             f"{'' if row['embodied_kg'] is None else 'left out: '}{missing}" if missing else "hardware, over its life"),
+        Tile("Coverage", share(row["coverage"]), "of device time, from each machine's first reading to the end of the data, read without a long gap"),
         Tile("Measured", share(row["measured_share"]), "of the energy, counted by the hardware"),
     ]
+
+
+def no_embodied(figures: Figures, simulated: bool) -> str:
+    """Why embodied emissions are unknown, in words: of what has none, or '' where nothing is left out."""
+    reasons = [(row["basis"], row["items"]) for row in figures.unknown_embodied if row["simulated"] == simulated]
+    if not reasons and not any(row["simulated"] == simulated for row in figures.embodied):
+        return "no inventory of the hardware"
+    return ", ".join(_UNKNOWN_EMBODIED.get(basis, f"{basis}: {{}}").format(_counted(items, "item")) for basis, items in reasons)
+
+
+def life_cycle_caption(figures: Figures) -> str:
+    """What the chart of the life cycle shows, and what it leaves out and why."""
+    rows = [row for row in figures.life_cycle if not row["model"].startswith("(")]
+    operational, embodied = (any(row[key] is not None for row in rows) for key in ("location_kg", "embodied_kg"))
+    said = ["Left: emissions of the electricity, overhead included. Right: the hardware's share, on a scale of its own." if operational and embodied else
+            "Emissions of the electricity, overhead included." if operational else "The hardware's share."]
+    if not operational:
+        said.append("Emissions of the electricity are unknown and not drawn: no grid figure.")
+    if not embodied:
+        reasons = [r for simulated in sorted({row["simulated"] for row in rows}) if (r := no_embodied(figures, simulated))]
+        said.append(f"Embodied emissions are unknown and not drawn: {'; '.join(dict.fromkeys(reasons)) or 'jobs held no hardware with a figure'}.")
+    return " ".join((*said, "The models that used most energy; what no job held is in the table only."))
 
 
 def findings(figures: Figures) -> list[str]:
@@ -57,6 +91,8 @@ def findings(figures: Figures) -> list[str]:
             used = sum(job["energy_kwh"] for job in lost)
             said.append(f"{_counted(len(lost), 'job')} failed or {'was' if len(lost) == 1 else 'were'} cancelled and took {ENERGY.shown(used)}, "
                         f"{share(used / row['job_kwh'])} of what jobs used.")
+        if row["estimated_share"]:
+            said.append(f"{share(row['estimated_share'])} of the {kind} is an estimate from a model: no hardware counted it.")
         if row["estimated_factor_share"]:
             said.append(f"{share(row['estimated_factor_share'])} of the {kind} is converted with estimated or default factors.")
         if row["no_location_kwh"]:
@@ -112,7 +148,7 @@ def jobs(figures: Figures) -> tuple[Table, list[str]]:
     rows = figures.jobs[:TOP_JOBS]
     return table("Jobs by energy", rows, (
         words("Job", rows, "job"), words("Status", rows, "status"), words("Model", rows, "model"), words("Phase", rows, "phase"),
-        words("Team", rows, "team"), instants("Start, UTC", rows, "start_utc"), numbers("Hours", rows, "duration_h"),
+        words("Team", rows, "team"), instants("Start, UTC", rows, "start_utc"), amounts("Duration", rows, "duration_h", DURATION),
         amounts("IT energy", rows, "energy_kwh", ENERGY), amounts("Location-based", rows, "location_kg", MASS, CO2E, "no_location_kwh"),
         amounts("Embodied", rows, "embodied_kg", MASS, CO2E)), len(figures.jobs)), [row["status"] for row in rows]
 
@@ -138,9 +174,22 @@ def reconciliation(figures: Figures, simulated: bool) -> Table:
         words("", shown, "what"), amounts("Energy", shown, "energy_kwh", ENERGY), counts("Exact", shown, "energy_mj", "mJ")))
 
 
+def served(figures: Figures) -> list[Row]:
+    """The models whose requests are known."""
+    return [row for row in figures.inference if row["requests"] is not None]
+
+
+def unserved(figures: Figures) -> str:
+    """Of how many models it is known what their inference drew, and not for how many requests; '' if of none."""
+    models = len(figures.inference) - len(served(figures))
+    if not models:
+        return ""
+    return f"{_counted(models, 'model')} had inference jobs and no serving counters: what a request took is unknown. Their energy is in the life cycle above."
+
+
 def inference(figures: Figures) -> Table:
     """Per model served: what a request and 1000 tokens take."""
-    rows = figures.inference
+    rows = served(figures)
     grams = [{**r, "wh_request": _per(r["energy_wh_per_request"]), "wh_tokens": _per(r["energy_wh_per_1000_tokens"])} for r in rows]
     for row in grams:
         for scope in ("location", "upstream", "embodied"):
@@ -156,7 +205,7 @@ def inference(figures: Figures) -> Table:
 def data_movement(figures: Figures) -> Table:
     """Per medium and pair of sites."""
     rows = figures.data_movement
-    ranges = [{**r, "range": f"{ENERGY.shown(r['low_kwh'])} to {ENERGY.shown(r['high_kwh'])}" if r["low_kwh"] is not None else None} for r in rows]
+    ranges = [{**r, "range": ENERGY.shown_range(r['low_kwh'], r['high_kwh']) if r["low_kwh"] is not None else None} for r in rows]
     return table("Data moved between sites", ranges, (
         words("Medium", ranges, "medium"), words("From", ranges, "from_site"), words("To", ranges, "to_site"), amounts("Moved", ranges, "moved_gb", DATA),
         amounts("Network energy", ranges, "energy_kwh", ENERGY, "", "no_energy_gb"), words("Range", ranges, "range"),
@@ -168,14 +217,15 @@ def embodied(figures: Figures) -> Table:
     """Per model of hardware."""
     rows = figures.embodied
     return table("Embodied emissions accrued, by model of hardware", rows, (
-        words("Hardware", rows, "sku", "(not in the inventory)"), counts("Items", rows, "items"),
+        words("Hardware", rows, "sku", "(no model named)"), counts("Items", rows, "items"),
         amounts("Accrued", rows, "embodied_kg", MASS, CO2E, "unknown_days"), amounts("Reserved by jobs", rows, "job_kg", MASS, CO2E),
-        words("Factor", rows, "factor"), words("Basis", rows, "basis")))
+        words("Factor", rows, "factor"), _said("Life since, or why unknown", rows, "basis", _EMBODIED_BASES)))
 
 
 def quality(figures: Figures) -> Table:
     """Rejects, unknown factors, classes and flags."""
-    rows = [{**r, "emissions": {True: "known", False: "unknown", None: "–"}[r["emissions_known"]]} for r in figures.quality]
+    rows = [{**r, "topic": _TOPICS.get(r["topic"], r["topic"]), "subject": _SUBJECTS.get((r["topic"], r["subject"]), r["subject"]),
+             "emissions": {True: "known", False: "unknown", None: "–"}[r["emissions_known"]]} for r in figures.quality]
     energy = amounts("Energy", rows, "energy_kwh", ENERGY)
     portion = shares("Share", rows, "energy_share")
     return table("Data quality", rows[:_ROWS], (
@@ -199,6 +249,11 @@ def factors(figures: Figures) -> Table:
     return table("Factors in use", rows, (
         words("Kind", rows, "kind"), words("For", rows, "subject"), words("Value", rows, "value"), words("Standing", rows, "standing"),
         counts("Versions", rows, "versions"), instants("Valid from", rows, "valid_from_utc", "%Y-%m-%d"), words("Source", rows, "source")))
+
+
+def _said(label: str, rows: Sequence[Row], key: str, words_for: Mapping[str, str]) -> Column:
+    """A column of codes, several in a cell parted by '; ', in words."""
+    return Column(label, ["; ".join(words_for.get(code, code) for code in row[key].split("; ")) for row in rows])
 
 
 def _dashed(column: Column) -> Column:
