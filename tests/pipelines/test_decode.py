@@ -188,7 +188,7 @@ def _survives(payload: bytes, kind: str, content_type: str) -> None:
 
 
 @given(st.binary(max_size=300), st.sampled_from(list(KINDS)), st.sampled_from([ARROW, JSON]))
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=200, deadline=None)
 def test_any_bytes_give_rows_or_a_decode_error(payload: bytes, kind: str, content_type: str) -> None:
     _survives(payload, kind, content_type)
 
@@ -197,7 +197,7 @@ def test_any_bytes_give_rows_or_a_decode_error(payload: bytes, kind: str, conten
                     lambda inner: st.lists(inner, max_size=4)
                     | st.dictionaries(st.sampled_from(["node", "ts_ms", "zone", "flop", "x"]), inner, max_size=4)),
        st.sampled_from(list(KINDS)))
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=200, deadline=None)
 def test_any_json_gives_rows_or_a_decode_error(value: object, kind: str) -> None:
     _survives(json.dumps(value).encode(), kind, JSON)
 

@@ -71,7 +71,7 @@ def cell(kind: Kind, name: str) -> st.SearchStrategy[object]:
 
 @pytest.mark.parametrize("name", list(KINDS))
 @given(data=st.data())
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=200, deadline=None)
 def test_splits_rows_as_the_contract_says(name: str, data: st.DataObject) -> None:
     kind = KINDS[name]
     rows = data.draw(st.lists(st.fixed_dictionaries({c.name: cell(kind, c.name) for c in kind.columns}), max_size=6))

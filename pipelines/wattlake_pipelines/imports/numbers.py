@@ -35,12 +35,14 @@ def whole(text: pa.Array, scale: float) -> tuple[pa.Array, pa.Array | None]:
     shift = _power_of_ten(scale)
     if shift is None:
         raise ValueError(f"{scale} is no power of ten: an integer column cannot be scaled by it")
-    try:
-        values, fits = _int64(text.cast(pa.decimal128(38, shift)))
-        if fits.all():
-            return values, None
-    except pa.ArrowInvalid:
-        pass
+    # Arrow reads 1e-39 as a whole 0
+    if not pc.any(pc.match_substring(text, "e", ignore_case=True)).as_py():
+        try:
+            values, fits = _int64(text.cast(pa.decimal128(38, shift)))
+            if fits.all():
+                return values, None
+        except pa.ArrowInvalid:
+            pass
     number = pc.match_substring_regex(text, _NUMBER)
     plain = pc.match_substring_regex(text, _PLAIN)
     exact = pc.if_else(plain, text, _TEXT_NULL).cast(pa.decimal128(38, 18))

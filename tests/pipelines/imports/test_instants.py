@@ -56,7 +56,7 @@ broken = st.sampled_from([
 
 
 @given(st.lists(st.one_of(written(), broken, st.none()), max_size=8))
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=200, deadline=None)
 def test_every_time_is_what_fromisoformat_says(texts: list[str | None]) -> None:
     values, why = instants(pa.array(texts, pa.string()))
     expected = [None if t is None else oracle(t) for t in texts]
@@ -66,7 +66,7 @@ def test_every_time_is_what_fromisoformat_says(texts: list[str | None]) -> None:
 
 
 @given(moments, st.integers(-23 * 60, 23 * 60))
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=200, deadline=None)
 def test_every_offset_is_taken_off(when: datetime, minutes: int) -> None:
     zoned = when.replace(tzinfo=timezone(timedelta(minutes=minutes)))
     values, why = instants(pa.array([zoned.isoformat()]))

@@ -47,7 +47,7 @@ def real_oracle(text: str, scale: float) -> float | None:
 
 
 @given(texts, st.sampled_from([1.0, 1000.0, 1e6, 1e9]))
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=200, deadline=None)
 def test_every_integer_is_what_decimal_says(cells: list[str | None], scale: float) -> None:
     values, why = whole(pa.array(cells, pa.string()), scale)
     expected = [None if c is None else whole_oracle(c, scale) for c in cells]
@@ -56,7 +56,7 @@ def test_every_integer_is_what_decimal_says(cells: list[str | None], scale: floa
 
 
 @given(texts, st.sampled_from([i.scale for c in GRID.columns for i in c.inputs if c.name == "direct_g_per_kwh"]))
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=200, deadline=None)
 def test_every_float_is_the_nearest_to_the_exact_product(cells: list[str | None], scale: float) -> None:
     values, why = real(pa.array(cells, pa.string()), scale)
     expected = [None if c is None else real_oracle(c, scale) for c in cells]
@@ -71,11 +71,18 @@ def _faults_match(cells: list[str | None], expected: list[object], why: pa.Array
 
 @pytest.mark.parametrize(("text", "said"), [
     ("1,234.5", NOT_A_NUMBER), ("nan", NOT_FINITE), ("-Infinity", NOT_FINITE), ("1.5", NOT_WHOLE), ("1e30", TOO_LARGE),
-    ("9" * 40, TOO_LARGE),
+    ("9" * 40, TOO_LARGE), ("9.5e-82", NOT_WHOLE),
 ])
 def test_the_reason_says_what_is_wrong(text: str, said: str) -> None:
     _, why = whole(pa.array(["1", text, None]), 1.0)
     assert why.to_pylist() == [None, said, None]
+
+
+def test_an_exponent_beyond_all_digits_is_not_rounded_away() -> None:
+    """Alone in its column, so that nothing else keeps it from being read at once."""
+    values, why = whole(pa.array(["1e-39"]), 1.0)
+    assert (values.to_pylist(), why.to_pylist()) == ([None], [NOT_WHOLE])
+    assert whole(pa.array(["1e-39", "2E3"]), 1000.0)[0].to_pylist() == [0, 2_000_000]
 
 
 def test_a_slice_of_a_longer_array_is_read_in_its_place() -> None:

@@ -20,14 +20,14 @@ def shares(draw):
     return draw(st.integers(-(2**62), 2**62)), part, whole
 
 
-@settings(deadline=None)
+@settings(max_examples=300, deadline=None)
 @given(st.lists(shares(), min_size=1, max_size=20))
 def test_a_rounded_share_is_exact(rows):
     amount, part, whole = (np.array(column, np.int64) for column in zip(*rows, strict=True))
     assert rounded_share(amount, part, whole).tolist() == [(2 * a * p + w) // (2 * w) for a, p, w in rows]
 
 
-@settings(deadline=None)
+@settings(max_examples=300, deadline=None)
 @given(st.lists(shares(), min_size=1, max_size=20))
 def test_a_product_is_divided_exactly(rows):
     factor, part, whole = (np.array(column, np.int64) for column in zip(*rows, strict=True))
@@ -35,7 +35,7 @@ def test_a_product_is_divided_exactly(rows):
     assert list(zip(quotient.tolist(), remainder.tolist(), strict=True)) == [divmod(abs(a) * p, w) for a, p, w in rows]
 
 
-@settings(deadline=None)
+@settings(max_examples=300, deadline=None)
 @given(st.lists(st.tuples(st.integers(-(10**15), 10**15), st.lists(st.integers(0, 10**6), min_size=1, max_size=6).filter(any)), max_size=8))
 def test_parts_follow_the_weights_and_add_up_to_their_amount(groups):
     amounts = np.array([a for a, ws in groups for _ in ws], np.int64)
