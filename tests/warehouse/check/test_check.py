@@ -48,6 +48,15 @@ def test_every_column_of_every_fact_and_dimension_is_held_against_its_contract()
     assert {f"{t.name}_key" for t in TABLES.values() if t.layer in CHECKED_LAYERS} <= checked
 
 
+@pytest.mark.parametrize("place", ["a file", "a file/in it", "/proc/wattlake", "/proc/self"])
+def test_docs_that_cannot_be_written_are_told_of_at_once(lake: Path, tmp_path: Path, place: str) -> None:
+    (tmp_path / "a file").touch()
+    code, found, said = _check(lake, "--docs", str(tmp_path / place))
+    assert (code, found) == (1, [])
+    assert f"{tmp_path / place}: the Data Docs cannot be written there: " in said
+    assert said.splitlines()[-1].strip() == "next: give a folder of your own with --docs"
+
+
 @pytest.mark.slow
 def test_sound_books_pass_and_leave_data_docs(lake: Path) -> None:
     code, broken, said = _check(lake)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import sys
+import tempfile
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from wattlake_contracts import config as configuration
-from wattlake_contracts.errors import GATE_FAILED
+from wattlake_contracts.errors import GATE_FAILED, WattlakeError
 from wattlake_contracts.options import ConfigOption, FormatOption, LakeOption, check_format, emit, say
 
 app = typer.Typer(rich_markup_mode=None, context_settings={"help_option_names": ["-h", "--help"]})
@@ -38,6 +39,7 @@ def check(
     outcomes = []
     chosen = gates()
     with open_lake(root) as connection:
+        _make(folder)
         for number, (gate, found) in enumerate(run_gates(connection, chosen, folder), 1):
             outcomes += found
             if sys.stderr.isatty():
@@ -51,3 +53,16 @@ def check(
     if broken:
         say("next: look at the rows named; `wattlake lake verify` tells whether a file was altered")
         raise typer.Exit(GATE_FAILED)
+
+
+def _make(folder: Path) -> None:
+    """Make the folder of the Data Docs. WattlakeError if nothing can be written there: better now than after the checks."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        # the library keeps its own folder there, which may be another user's
+        for place in (folder, *folder.glob("gx")):
+            with tempfile.TemporaryFile(dir=place):
+                pass
+    except OSError as error:
+        raise WattlakeError(f"the Data Docs cannot be written there: {error.strerror}", subject=str(folder),
+                            next_step="give a folder of your own with --docs") from error

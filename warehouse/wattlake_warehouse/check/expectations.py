@@ -61,9 +61,8 @@ def _expectation(gx: Any, rule: Rule) -> Any:
 
 
 def run_gates(connection: duckdb.DuckDBPyConnection, gates: Sequence[Gate], docs: Path) -> Iterator[tuple[Gate, list[Outcome]]]:
-    """Run each gate and yield its outcomes; the Data Docs are in `docs` when the last one is through."""
+    """Run each gate and yield its outcomes; the Data Docs are in `docs`, a folder that is there, when the last one is through."""
     gx = _library()
-    docs.mkdir(parents=True, exist_ok=True)
     context = gx.get_context(mode="file", project_root_dir=str(docs))
     context.variables.progress_bars = {"globally": False}
     source = context.data_sources.add_or_update_pandas("lake")
