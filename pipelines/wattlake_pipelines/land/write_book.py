@@ -55,10 +55,10 @@ def write_book(parts: Sequence[bytes], seen: pa.Table, folder: Path, attempt: st
         for table in tables[2:]:
             by_kind.setdefault(table.schema.metadata[b"kind"].decode(), []).append(table)
     rejected = pa.concat_tables([tables[1] for tables in unpacked])
-    rejects = [rejected if all_new else _of_records(rejected, taken, keep_unnamed=True)]
+    rejects = [rejected if all_new else _of_records(rejected, records, is_fresh, keep_unnamed=True)]
     for name, found in sorted(by_kind.items()):
         rows = pa.concat_tables(found).combine_chunks()
-        rows = rows if all_new else _of_records(rows, taken)
+        rows = rows if all_new else _of_records(rows, records, is_fresh)
         if rows.num_rows == 0:
             continue
         if name == REJECTS.name:
@@ -77,27 +77,42 @@ def write_book(parts: Sequence[bytes], seen: pa.Table, folder: Path, attempt: st
     return Booked(files, dirty, rejected.num_rows, watermark)
 
 
-def _of_records(rows: pa.Table, records: pa.Table, *, keep_unnamed: bool = False) -> pa.Table:
-    """The rows that came in one of these records, once each; with keep_unnamed also those of no record."""
+def _of_records(rows: pa.Table, records: pa.Table, is_fresh: np.ndarray, *, keep_unnamed: bool = False) -> pa.Table:
+    """The rows of fresh records, as often as one copy of the record holds them; with keep_unnamed also those of no record.
+
+    rows: with the columns writer, boot, seq and appended_ms. records: all that were read in this round; is_fresh: which of them are taken.
+    """
     if rows.num_rows == 0:
         return rows
-    keys = [f"{w}/{b}/{s}" for w, b, s in zip(*(records[n].to_pylist() for n in ("writer", "boot", "seq")), strict=True)]
-    wanted = set(keys)
-    mine = [None if w is None else f"{w}/{b}/{s}" for w, b, s in zip(*(rows[n].to_pylist() for n in ("writer", "boot", "seq")), strict=True)]
-    keep = [keep_unnamed if key is None else key in wanted for key in mine]
-    return _once(rows.filter(pa.array(keep)))
+    names = ("writer", "boot", "seq", "appended_ms")
+    code = _codes([pa.chunked_array([*records[n].chunks, *rows[n].chunks]) for n in names])
+    of_record, of_row = code[: records.num_rows], code[records.num_rows :]
+    copies = np.bincount(of_record, minlength=int(code.max()) + 1)
+    wanted = np.zeros(len(copies), bool)
+    wanted[of_record[is_fresh]] = True
+    named = rows["writer"].is_valid().to_numpy()
+    keep = np.where(named, wanted[of_row], keep_unnamed)
+    again = np.flatnonzero(keep & named & (copies[of_row] > 1))
+    if len(again):
+        # equal in every column: of n copies of a record the first n-th part of such rows stays
+        held = rows.take(pa.array(again))
+        _, alike, count = np.unique(_codes(held.columns), return_inverse=True, return_counts=True)
+        order = np.argsort(alike, kind="stable")
+        place = np.empty(len(order), np.int64)
+        place[order] = np.arange(len(order)) - np.repeat(np.cumsum(count) - count, count)
+        keep[again[place * copies[of_row[again]] >= count[alike]]] = False
+    return rows.filter(pa.array(keep))
 
 
-def _once(rows: pa.Table) -> pa.Table:
-    """Without the copies that a record read twice in one round leaves: equal in every column, row for row."""
-    lines = rows.to_pylist()
-    seen_count: dict[str, int] = {}
-    keep = []
-    for line in lines:
-        key = json.dumps(line, sort_keys=True)
-        seen_count[key] = seen_count.get(key, 0) + 1
-        keep.append(seen_count[key] == 1)
-    return rows.filter(pa.array(keep, pa.bool_()))
+def _codes(columns: Sequence[pa.ChunkedArray]) -> np.ndarray:
+    """One integer per row, the same for rows with the same values; NULL is a value of its own."""
+    code = np.zeros(len(columns[0]), np.int64)
+    for column in columns:
+        encoded = column.combine_chunks().dictionary_encode(null_encoding="encode")
+        code = code * len(encoded.dictionary) + encoded.indices.to_numpy()
+        # keep the numbers small, so that a product of two cannot overflow
+        code = np.unique(code, return_inverse=True)[1].astype(np.int64)
+    return code
 
 
 def _complete(kind: Kind, rows: pa.Table) -> pa.Table:
