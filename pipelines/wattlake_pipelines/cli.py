@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import logging
 import os
-import sys
 import time
 import warnings
-from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from wattlake_contracts import config as configuration
+from wattlake_contracts.column import EARLIEST_MS, LATEST_MS
 from wattlake_contracts.errors import INCOMPLETE
 from wattlake_contracts.options import ConfigOption, FormatOption, LakeOption, LogOption, check_format, emit, say
 from wattlake_pipelines.lake.room import room_in
+from wattlake_pipelines.telling import Progress, accounted_line, asking, landed_line, tell_mixture, tell_places
 
 if TYPE_CHECKING:
     from wattlake_pipelines.lake.committer import Committer
@@ -30,7 +32,8 @@ account_app = typer.Typer(rich_markup_mode=None, context_settings=_CONTEXT)
 BeamOptions = Annotated[list[str] | None, typer.Argument(help="Options for Beam, after --.", metavar="[-- BEAM OPTIONS]", show_default=False)]
 RangesOption = Annotated[int, typer.Option("--ranges", min=1, help="Cut each segment of the log into this many ranges at least; more give more workers work.")]
 UntilOption = Annotated[str | None, typer.Option(
-    "--until", help="Let embodied emissions accrue to this instant (ISO 8601 with zone) instead of the latest that the data speaks of.")]
+    "--until", help="Let embodied emissions accrue to this instant (ISO 8601 with zone, or a day: its UTC midnight) instead of the latest "
+                    "that the data speaks of.", metavar="INSTANT")]
 
 
 def _quiet() -> None:
@@ -41,12 +44,12 @@ def _quiet() -> None:
     warnings.filterwarnings("ignore", module="apache_beam")
 
 
-def _open(config: configuration.Config, lake: str | None) -> Committer:
+def _open(config: configuration.Config, lake: Path) -> Committer:
     from wattlake_pipelines.lake.committer import Committer
     from wattlake_pipelines.lake.seed import seed
 
     settings = {"long_gap_ms": str(round(config.pipelines.long_gap_s * 1000))}
-    committer = Committer(configuration.lake_root(config, lake), shards=config.pipelines.shards, settings=settings)
+    committer = Committer(lake, shards=config.pipelines.shards, settings=settings)
     try:
         seed(committer)
     except BaseException:
@@ -55,29 +58,22 @@ def _open(config: configuration.Config, lake: str | None) -> Committer:
     return committer
 
 
-def _progress() -> Callable[[int, int], None] | None:
-    if not sys.stderr.isatty():
-        return None
-    began = time.monotonic()
-
-    def show(records: int, rows: int) -> None:
-        print(f"\r  landed {records:,} records, {rows:,} rows ({rows / max(time.monotonic() - began, 1e-3):,.0f} rows/s)", end="", file=sys.stderr, flush=True)
-
-    return show
-
-
 def _until(value: str | None) -> int | None:
+    """--until as epoch ms; a plain day is its midnight in UTC."""
     if value is None:
         return None
-    from datetime import datetime
-
     try:
         when = datetime.fromisoformat(value)
-    except ValueError as error:
-        raise typer.BadParameter(f"{value!r} is not ISO 8601", param_hint="--until") from error
-    if when.tzinfo is None:
-        raise typer.BadParameter(f"{value!r} has no time zone; write it with Z or an offset", param_hint="--until")
-    return int(when.timestamp() * 1000)
+        if when.tzinfo is None and len(value) <= len("2026-01-01"):
+            when = when.replace(tzinfo=UTC)
+        if when.tzinfo is None:
+            raise typer.BadParameter(f"{value!r} has no time zone; write it with Z or an offset", param_hint="--until")
+        instant = int(when.timestamp() * 1000)
+    except (ValueError, OverflowError) as error:
+        raise typer.BadParameter(f"{value!r} is not ISO 8601, e.g. 2026-01-01 or 2026-01-01T12:00Z", param_hint="--until") from error
+    if not EARLIEST_MS <= instant <= LATEST_MS:
+        raise typer.BadParameter(f"{value!r} is not between 2000 and 2200", param_hint="--until")
+    return instant
 
 
 def _work(config_file: str | None, lake: str | None, log: str | None, form: str, beam: list[str] | None, *, landing: bool, accounting: bool,
@@ -88,29 +84,43 @@ def _work(config_file: str | None, lake: str | None, log: str | None, form: str,
     _quiet()
     began = time.monotonic()
     outcome: dict[str, object] = {}
+    lines: list[str] = []
     root = configuration.log_root(config, log) if landing else None
+    target = configuration.lake_root(config, lake, log)
     if root is not None:
         from wattlake_contracts.filelog.partition import partitions
 
         # a log that is not there is the user's mistake: say so before a lake is made
         partitions(root)
-    with room_in(configuration.lake_root(config, lake)), _open(config, lake) as committer:
-        if root is not None:
-            from wattlake_pipelines.land.land import land
+    tell_places(root, target)
+    progress = Progress()
+    with room_in(target), _open(config, target) as committer:
+        try:
+            if root is not None:
+                tell_mixture(committer, root)
+                from wattlake_pipelines.land.land import land
 
-            landed = land(committer, root, round_bytes=config.pipelines.round_mib * 2**20, pieces=ranges, options=beam or (), progress=_progress())
-            if sys.stderr.isatty() and landed.rounds:
-                say("")
-            outcome |= {"records": landed.records, "rows": landed.rows, "rejects": landed.rejects}
-        if accounting:
-            from wattlake_pipelines.account.account import account
+                landed = land(committer, root, round_bytes=config.pipelines.round_mib * 2**20, pieces=ranges, options=beam or (),
+                              progress=progress.landed if progress.terminal else None)
+                outcome |= {"records": landed.records, "rows": landed.rows, "rejects": landed.rejects}
+                lines.append(landed_line(landed, time.monotonic() - began))
+            if accounting:
+                from wattlake_pipelines.account.account import account
 
-            accounted = account(committer, options=beam or (), until_ms=until_ms)
-            outcome |= {"elements": accounted.elements, "fact_rows": accounted.rows, "raw_files_opened": len(accounted.opened)}
+                halfway = time.monotonic()
+                accounted = account(committer, options=beam or (), until_ms=until_ms,
+                                    progress=progress.accounted if progress.terminal else None)
+                outcome |= {"elements": accounted.elements, "fact_rows": accounted.rows, "raw_files_opened": len(accounted.opened)}
+                lines.append(accounted_line(accounted, time.monotonic() - halfway))
+        finally:
+            progress.done()
         outcome["seconds"] = round(time.monotonic() - began, 3)
-        emit(list(outcome), [list(outcome.values())], form)
-    if outcome.get("rejects"):
-        say(f"{outcome['rejects']} rows were rejected; see them with: wattlake sql \"SELECT place, reason FROM rejects\"")
+        if form == "table":
+            print("\n".join(lines))
+        else:
+            emit(list(outcome), [list(outcome.values())], form)
+    if rejects := outcome.get("rejects"):
+        say(f"{rejects} rows were rejected; see them with: {asking('SELECT place, reason FROM rejects', config_file, committer.lake)}")
         raise typer.Exit(INCOMPLETE)
 
 

@@ -1,0 +1,84 @@
+"""What `wattlake run` tells its user: which log and lake it works on, how far it is, and what came of it."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from wattlake_contracts import config as configuration
+from wattlake_contracts.commands import itself
+from wattlake_contracts.layout import ALIAS
+from wattlake_contracts.options import say
+
+if TYPE_CHECKING:
+    from wattlake_pipelines.account.account import Accounted
+    from wattlake_pipelines.lake.committer import Committer
+    from wattlake_pipelines.land.land import Landed
+
+
+class Progress:
+    """One line on a terminal that says how far the work is; nothing anywhere else."""
+
+    def __init__(self) -> None:
+        self._shown, self._began, self.terminal = 0, time.monotonic(), sys.stderr.isatty()
+
+    def landed(self, records: int, rows: int) -> None:
+        """After each round of landing: what has landed so far."""
+        self._show(f"landed {records:,} records, {rows:,} rows ({rows / max(time.monotonic() - self._began, 1e-3):,.0f} rows/s)")
+
+    def accounted(self, done: int, total: int) -> None:
+        """While it is accounted for: how many of the pieces that have changed are made anew."""
+        self._show(f"accounted for {done:,} of {total:,} pieces of the books" if done < total else "writing it down")
+
+    def done(self) -> None:
+        """Take the line away."""
+        if self._shown:
+            print(f"\r{' ' * self._shown}\r", end="", file=sys.stderr, flush=True)
+            self._shown = 0
+
+    def _show(self, text: str) -> None:
+        if self.terminal:
+            # what stood there longer is overwritten
+            print(f"\r  {text.ljust(self._shown)}", end="", file=sys.stderr, flush=True)
+            self._shown = max(self._shown, len(text) + 2)
+
+
+def tell_places(log: Path | None, lake: Path) -> None:
+    """Say which lake is worked on, and from which log."""
+    say(f"from the log {log.absolute()} into the lake {lake.absolute()}" if log else f"the lake {lake.absolute()}")
+
+
+def tell_mixture(committer: Committer, log: Path) -> None:
+    """Say so where a lake that has taken from other logs is to take from this one for the first time."""
+    from wattlake_pipelines.land.source import log_identity
+
+    known = [row[0] for row in committer.query(f"SELECT DISTINCT log FROM {ALIAS}.log_positions ORDER BY log").fetchall()]
+    if known and log_identity(log) not in known:
+        more = f" and {len(known) - 1} more" if len(known) > 1 else ""
+        say(f"this lake has taken from another log so far ({known[0]}{more}); from now on its figures are of all of them, and what is on "
+            f"several of them counts once. To keep them apart, give another --lake each")
+
+
+def asking(statement: str, config_file: str | None, lake: Path) -> str:
+    """The command that asks this lake, to be pasted."""
+    usual = configuration.lake_root(configuration.load(config_file)).absolute() == lake.absolute()
+    place = ["--config", config_file] if usual and config_file else [] if usual else ["--lake", str(lake)]
+    return f'{itself()} sql {"".join(f"{shlex.quote(word)} " for word in place)}"{statement}"'
+
+
+def landed_line(landed: Landed, seconds: float) -> str:
+    """What landing did, as a sentence."""
+    if not landed.rounds:
+        return "landed     nothing: there is nothing new on the log"
+    rejected = f"{landed.rejects:,} rejected" if landed.rejects else "none rejected"
+    return f"landed     {landed.rows:,} rows of {landed.records:,} records, {rejected}, in {seconds:,.1f} s"
+
+
+def accounted_line(accounted: Accounted, seconds: float) -> str:
+    """What accounting did, as a sentence."""
+    if not accounted.elements:
+        return "accounted  nothing: nothing has changed that the books rest on"
+    return f"accounted  {accounted.rows:,} rows of facts made anew, in {seconds:,.1f} s"
