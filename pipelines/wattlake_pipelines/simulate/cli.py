@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import math
+import shlex
 import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from wattlake_contracts.config import load, log_root
+from wattlake_contracts.commands import itself
+from wattlake_contracts.config import data_home, lake_root, load, log_root
 from wattlake_contracts.errors import UsageError
+from wattlake_contracts.filelog.partition import partitions
 from wattlake_contracts.options import ConfigOption, FormatOption, LogOption, check_format, emit, say
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
@@ -36,7 +41,11 @@ def simulate(
     config: ConfigOption = None,
     form: FormatOption = "table",
 ) -> None:
-    """Write a seeded, simulated fleet to the log.
+    """Write a seeded, simulated fleet to a log of its own.
+
+    Without --log or --config that is wattlake/simulated/log under $XDG_DATA_HOME, or under
+    ~/.local/share, and never the log of ./wattlake.toml or of $WATTLAKE_LOG: a lake keeps what it has
+    taken. Its last lines say how to go on, and what to delete in the end.
 
     Everything is made up and marked so: simulated=true in every row whose kind has that column;
     zones are SIM-1 …, sites sim-north …, so that nothing mixes with real figures. It shows models'
@@ -52,9 +61,18 @@ def simulate(
     the sum of the parts.
     """
     check_format(form)
-    root = log_root(load(config), log)
+    settings = load(config)
+    configured = bool(config and settings.log)
+    own = data_home() / "simulated"
+    root = log_root(settings, log) if log or configured else own / "log"
+    before = set(partitions(root)) if root.is_dir() else set()
+    amounts = {"--days": days, "--interval": interval, "--failures": failures, "--renew": renew}
+    for name, value in amounts.items():
+        if not math.isfinite(value):
+            raise UsageError(f"{name} {value} is no number to reckon with", next_step="see `wattlake simulate --help`")
 
     from wattlake_pipelines.simulate.options import DEFAULT_START_MS, Options
+    from wattlake_pipelines.simulate.write import PARTITION
     from wattlake_pipelines.simulate.write import simulate as write
 
     options = Options(nodes, days, seed, DEFAULT_START_MS if start is None else _instant_ms(start), round(interval * 1000), gpus, gaps,
@@ -66,17 +84,32 @@ def simulate(
     emit(_COLUMNS, ((t.node, t.site or None, t.lives, t.records, t.readings, t.jobs, t.leaves_mj) for t in summary.nodes), form)
     say(f"{summary.records} records, {summary.readings} readings, {summary.payload_bytes} bytes in {root}: "
         f"{took:.1f} s, {summary.readings / took / 1e6:.2f} million readings a second")
+    if others := sorted(p for p in before if not p.startswith(f"{PARTITION}.")):
+        say(f"this log holds what others wrote as well ({', '.join(others[:3])}{' …' if len(others) > 3 else ''}): "
+            f"its lake will hold both, and what is simulated is marked so")
+    # the lake of ./wattlake.toml is not for it, unless that was asked for
+    lake = lake_root(settings) if configured and not log else root.absolute().parent / "lake"
+    _tell_how_to_go_on(root, lake, own if root == own / "log" else None)
+
+
+def _tell_how_to_go_on(root: Path, lake: Path, own: Path | None) -> None:
+    """Say how to account for the simulated log, in commands to be pasted, and what to delete where all of it lies in a folder of its own."""
+    wattlake, folder = itself(), shlex.quote(str(lake))
+    say(f"account for it:  {wattlake} run --log {shlex.quote(f'file:{root}')} --lake {folder}\n"
+        f"look at it:      {wattlake} report --lake {folder}")
+    if own:
+        say(f"be rid of it:    rm -r {shlex.quote(str(own))}")
 
 
 def _instant_ms(text: str) -> int:
     """ISO 8601 with a zone as epoch ms; UsageError if it is not."""
     try:
         when = datetime.fromisoformat(text)
-    except ValueError as error:
+        if when.tzinfo is None:
+            raise UsageError(f"--start {text!r} has no zone", next_step="write it like 2025-03-03T00:00Z")
+        return round(when.astimezone(UTC).timestamp() * 1000)
+    except (ValueError, OverflowError) as error:
         raise UsageError(f"--start {text!r} is not ISO 8601", next_step="write it like 2025-03-03T00:00Z") from error
-    if when.tzinfo is None:
-        raise UsageError(f"--start {text!r} has no zone", next_step="write it like 2025-03-03T00:00Z")
-    return round(when.astimezone(UTC).timestamp() * 1000)
 
 
 @contextmanager

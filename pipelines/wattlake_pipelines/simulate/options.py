@@ -8,11 +8,13 @@ from functools import cached_property
 
 import numpy as np
 
+from wattlake_contracts.column import EARLIEST_MS, LATEST_MS
 from wattlake_contracts.errors import UsageError
 from wattlake_contracts.layout import DAY_MS, HOUR_MS
 
 #: 2025-03-03 00:00 UTC, a Monday: fixed, so that a simulation without --start repeats too.
 DEFAULT_START_MS = 1_740_960_000_000
+_LONGEST_HOURS = 3660 * 24
 
 
 @dataclass(frozen=True)
@@ -38,14 +40,15 @@ class Options:
     def __post_init__(self) -> None:
         wrong = [
             (self.nodes < 1 or self.nodes > 100_000, "--nodes must be from 1 to 100000"),
-            (self.hours < 1, "--days must be at least an hour (0.042)"),
+            (not 1 <= self.hours <= _LONGEST_HOURS, "--days must be from an hour (0.042) to ten years (3660)"),
             (self.seed < 0, "--seed must not be negative"),
             (self.interval_ms < 100, "--interval must be at least 0.1 s"),
             (self.interval_ms > HOUR_MS, "--interval must be at most an hour"),
             (self.gpus < 1 or self.gpus > 64, "--gpus must be from 1 to 64"),
             (self.failures < 0 or self.failures > 24, "--failures must be from 0 to 24 a day"),
-            (self.renew_ms < 1000, "--renew must be at least 1 s"),
+            (not 1000 <= self.renew_ms <= DAY_MS, "--renew must be from 1 s to a day"),
             (self.start_ms % HOUR_MS != 0, "--start must be a whole hour"),
+            (self.start_ms < EARLIEST_MS or self.end_ms > LATEST_MS, "--start and the end must be between 2000 and 2200"),
         ]
         for failed, message in wrong:
             if failed:
