@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import inspect
+import math
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
+from decimal import Decimal, InvalidOperation
 from typing import Annotated, Any
 
 import typer
@@ -13,7 +15,9 @@ from wattlake_contracts.column import Column, Input, Type
 from wattlake_contracts.errors import UsageError
 from wattlake_contracts.kind import Kind
 
-_TYPES: dict[Type, type] = {Type.STRING: str, Type.INT: int, Type.FLOAT: float, Type.BOOL: bool}
+#: What typer makes of an option; numbers are read here, for 1e9 is a whole number and nan is none.
+_TYPES: dict[Type, type] = {Type.STRING: str, Type.INT: str, Type.FLOAT: str, Type.BOOL: bool}
+_METAVARS = {Type.STRING: "TEXT", Type.INT: "INTEGER", Type.FLOAT: "NUMBER"}
 
 
 def contract_options(kind: Kind, *, leave_out: tuple[str, ...] = (), optional: tuple[str, ...] = (),
@@ -42,25 +46,50 @@ def contract_options(kind: Kind, *, leave_out: tuple[str, ...] = (), optional: t
     return decorate
 
 
-def stored(column: Column, value: Any) -> Any:
-    """An option's value in the stored unit; None and '' are not given. UsageError says what is wrong with it."""
+def stored(column: Column, value: Any, name: str = "") -> Any:
+    """A value in the stored unit, from an option or a keyword; None and '' are not given.
+
+    name: what its user knows it as (default: the option). UsageError says what is wrong with it.
+    """
     source = _option(column)
-    name = "--" + source.name.replace("_", "-")
+    name = name or "--" + source.name.replace("_", "-")
     if value is None or value == "":
         return None
     if source.time:
         value = _instant(name, value)
-    elif source.scale != 1.0:
-        value = round(value * source.scale) if column.type is Type.INT else value * source.scale
+    if column.type in (Type.INT, Type.FLOAT):
+        return _number(column, source.scale, value, name)
     if column.choices and value not in column.choices:
         raise UsageError(f"{value!r} is not one of {', '.join(column.choices)}", subject=name)
-    if column.type in (Type.INT, Type.FLOAT):
-        low, high = column.minimum, column.maximum
-        if value != value or (low is not None and value < low) or (high is not None and value > high):  # noqa: PLR0124  # NaN
-            bounds = (("at least", low), ("at most", high))
-            span = " and ".join(f"{word} {bound / source.scale:g}" for word, bound in bounds if bound is not None)
-            raise UsageError(f"{value / source.scale:g} is out of range", subject=name, next_step=f"give {span or 'a number'}")
     return value
+
+
+def _number(column: Column, scale: float, value: Any, name: str) -> int | float:
+    """In the stored unit and within the column's bounds. A whole number may be written 1e9 or 5.0, but not 5.5."""
+    low, high = column.minimum, column.maximum
+    span = " and ".join(f"{word} {bound / scale:g}" for word, bound in (("at least", low), ("at most", high)) if bound is not None)
+    given = _exact(value)
+    if given is None:
+        raise UsageError(f"{str(value)!r} is no number", subject=name, next_step=f"give {span or 'a number'}")
+    whole = column.type is Type.INT
+    if whole and scale == 1.0 and given != given.to_integral_value():
+        raise UsageError(f"{value} is no whole number", subject=name, next_step=f"give {span or 'one'}, without a fraction")
+    # what is counted is compared exactly: a float would let 2^53 + 1 pass for 2^53
+    found = given if whole and scale == 1.0 else float(given) * scale
+    if (low is not None and found < low) or (high is not None and found > high) or found == math.inf:
+        raise UsageError(f"{value} is out of range", subject=name, next_step=f"give {span or 'less'}")
+    return round(found) if whole else float(found)
+
+
+def _exact(value: Any) -> Decimal | None:
+    """A number's exact value, or None for what is no finite number. An option is text, a keyword may be a number of any library."""
+    if isinstance(value, bool):
+        return None
+    try:
+        found = Decimal(value if isinstance(value, str | int) else float(value))
+    except (InvalidOperation, TypeError, ValueError, OverflowError):
+        return None
+    return found if found.is_finite() else None
 
 
 def _option(column: Column) -> Input:
@@ -69,7 +98,8 @@ def _option(column: Column) -> Input:
 
 def _parameter(column: Column, *, required: bool, text: str | None) -> inspect.Parameter:
     source = _option(column)
-    kind: Any = str if source.time else float if source.scale != 1.0 else _TYPES[column.type]
+    kind: Any = _TYPES[column.type]
+    metavar = "TIME" if source.time else "NUMBER" if source.scale != 1.0 else _METAVARS.get(column.type)
     notes = [column.doc]
     if column.choices:
         notes.append("One of " + ", ".join(column.choices) + ".")
@@ -77,7 +107,7 @@ def _parameter(column: Column, *, required: bool, text: str | None) -> inspect.P
         notes.append(f"[{column.unit}]")
     text = text or " ".join(n if i else n[:1].upper() + n[1:] + "." for i, n in enumerate(notes))
     info = typer.Option("--" + source.name.replace("_", "-"), help=text, show_default=False,
-                        metavar="TIME" if source.time else None)
+                        metavar=metavar)
     annotation: Any = Annotated[kind if required else kind | None, info]
     return inspect.Parameter(source.name, inspect.Parameter.KEYWORD_ONLY, annotation=annotation,
                              default=inspect.Parameter.empty if required else None)

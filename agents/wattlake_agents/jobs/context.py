@@ -45,7 +45,7 @@ class job:  # noqa: N801  # read as a verb: with wattlake_agents.job(...)
         except WattlakeError as error:
             fields.pop("user", None)
             _warn(f"the job is recorded without its user: {error}")
-        self.id = job_id(job)
+        self.id = job_id(None if job is None else str(job))
         devices = [device] if isinstance(device, str) else list(device or [])
         rows = row.opened(self.id, name, row.now_ms(), devices, fields)
         self._teller = Teller(settings.agent, log_root(settings, log), name, rows, _warn)
@@ -89,7 +89,7 @@ def _checked(columns: dict[str, Any]) -> dict[str, object]:
         column = _INPUTS.get(name)
         if column is None:
             raise UsageError(f"{name!r} is no column of a job", next_step=f"use {', '.join(_INPUTS)}")
-        checked[column.name] = stored(column, value)
+        checked[column.name] = stored(column, value, name)
     if (reason := row.fault(checked)) is not None:
         raise UsageError(reason)
     return checked

@@ -36,7 +36,7 @@ def path_of(state: Path, job: str, suffix: str = "") -> Path:
     """The file of a job; UsageError if its id is too long to be a file's name."""
     name = quote(job, safe="@=+,:")
     if not job or len(name) > 200:
-        raise UsageError("a job id has 1 to 200 letters", subject=job[:50], next_step="give a shorter --job")
+        raise UsageError("a job id has 1 to 200 letters", subject=job[:50], next_step="give the job a shorter id")
     # a name that begins with a dot is a file being written
     return state / JOBS / f"{name.replace('.', '%2E', 1) if name.startswith('.') else name}{suffix}.json"
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import signal
 import time
 
@@ -74,6 +75,8 @@ def _fault(column: Column, value: object) -> str | None:
     if column.choices and value not in column.choices:
         return f"{value!r} is not one of {', '.join(column.choices)}"
     if isinstance(value, int | float):
+        if not math.isfinite(value):
+            return "must be a finite number"
         if column.minimum is not None and value < column.minimum:
             return f"{value} is below {column.minimum:g}"
         if column.maximum is not None and value > column.maximum:

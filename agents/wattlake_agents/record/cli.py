@@ -9,6 +9,7 @@ import typer
 
 from wattlake_agents.contract_options import contract_options
 from wattlake_contracts.config import load, log_root
+from wattlake_contracts.errors import UsageError
 from wattlake_contracts.kinds import SERVING, TRANSFERS
 from wattlake_contracts.options import ConfigOption, LogOption
 
@@ -46,6 +47,9 @@ def serving(values: dict[str, Any], writer: WriterOption = None, config: ConfigO
     """
     from wattlake_agents.jobs.row import now_ms
 
+    if values.get("tokens_cached", 0) > values["tokens_in"]:
+        raise UsageError(f"{values['tokens_cached']} are more than the {values['tokens_in']} of --tokens-in, of which they are a part",
+                         subject="--tokens-cached", next_step="count tokens from a cache in --tokens-in too")
     _write("serving", {"ts_ms": now_ms(), **values}, writer, config, log)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 import wattlake_agents
@@ -34,10 +35,21 @@ def test_the_status_follows_from_what_ends_the_block(tmp_path: Path, log_book: A
     assert log_book(tmp_path / "log").rows("jobs")[-1]["status"] == status
 
 
-@pytest.mark.parametrize(("columns", "says"), [({"modle": "x"}, "modle"), ({"phase": "x"}, "not one of"), ({"share": 2}, "out of range")])
+@pytest.mark.parametrize(("columns", "says"), [
+    ({"modle": "x"}, "'modle' is no column of a job"), ({"phase": "x"}, "^phase: 'x' is not one of"), ({"share": 2}, "^share: 2 is out of range"),
+    ({"share": float("nan")}, "^share: 'nan' is no number"), ({"tokens": 1.5}, "^tokens: 1.5 is no whole number"),
+    ({"tokens": True}, "^tokens: 'True' is no number"), ({"base_model": 5}, "^base_model must be of type string"),
+])
 def test_a_wrong_column_is_named(columns: dict[str, Any], says: str) -> None:
     with pytest.raises(UsageError, match=says):
         wattlake_agents.job(**columns)
+
+
+def test_numbers_of_any_library_are_taken(tmp_path: Path, log_book: Any) -> None:
+    with wattlake_agents.job(job=4711, tokens=np.int64(5), examples=1e9, flop=np.float32(2.0), share=np.float64(0.5)):  # type: ignore[arg-type]
+        pass
+    last = log_book(tmp_path / "log").rows("jobs")[-1]
+    assert (last["job"], last["tokens"], last["examples"], last["flop"], last["share_ppm"]) == ("4711", 5, 10**9, 2.0, 500_000)
 
 
 def test_a_log_that_cannot_be_written_is_a_warning(tmp_path: Path) -> None:

@@ -162,11 +162,14 @@ def test_many_jobs_at_once_all_get_their_records_in(wattlake: Path, machine: Any
 
 @pytest.mark.parametrize(("arguments", "says"), [
     (("--phase", "traning"), "'traning' is not one of data, experiment, train"),
-    (("--share", "0"), "--share"), (("--share", "1.5"), "at most 1"),
+    (("--share", "0"), "--share"), (("--share", "1.5"), "at most 1"), (("--share", "-0.5"), "--share: -0.5 is out of range"),
+    (("--share", "nan"), "--share: 'nan' is no number"), (("--share", "inf"), "--share: 'inf' is no number"),
+    (("--share", "1.0000001"), "at most 1"), (("--flop", "inf"), "--flop: 'inf' is no number"),
+    (("--quality-value", "nan"), "--quality-value: 'nan' is no number"), (("--tokens", "1.5"), "--tokens: 1.5 is no whole number"),
 ])
 def test_a_value_that_the_contract_does_not_allow_is_named(run: Run, arguments: tuple[str, ...], says: str) -> None:
-    done = run(*arguments, "--", "true")
-    assert done.returncode == 2
+    done = run(*arguments, "--", "echo", "ran")
+    assert (done.returncode, done.stdout) == (2, "")
     assert says in done.stderr
 
 

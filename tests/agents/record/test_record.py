@@ -43,12 +43,34 @@ def test_counters_of_a_service_are_written(record: Call, tmp_path: Path, log_boo
     (("--medium", "wan", "--ts", "2026-01-31T12:00:00"), "has no zone"),
     (("--medium", "wan", "--ts", "12"), "out of range"),
     (("--medium", "wan", "--duration-s", "-1"), "out of range"),
+    (("--medium", "wan", "--duration-s", "inf"), "--duration-s: 'inf' is no number"),
+    (("--medium", "wan", "--duration-s", "1e999999"), "out of range"),
+    (("--medium", "wan", "--bytes", "1.5"), "--bytes: 1.5 is no whole number"),
+    (("--medium", "wan", "--bytes", "nan"), "--bytes: 'nan' is no number"),
+    (("--medium", "wan", "--bytes", "-1"), "out of range"),
+    (("--medium", "wan", "--bytes", str(2**53 + 1)), "out of range"),
+    (("--medium", "wan", "--bytes", "1e999999999"), "out of range"),
+    (("--medium", "wan", "--bytes", "many"), "--bytes: 'many' is no number"),
 ])
 def test_a_wrong_value_is_named_and_nothing_is_written(record: Call, tmp_path: Path, arguments: tuple[str, ...], says: str) -> None:
     done = record("transfer", "--bytes", "1", "--from-site", "a", "--to-site", "b", *arguments)
     assert done.returncode == 2
     assert says in done.stderr
     assert not (tmp_path / "log").exists()
+
+
+@pytest.mark.parametrize(("written", "taken"), [("1e9", 10**9), ("2.0", 2), (str(2**53), 2**53), ("9007199254740991e0", 2**53 - 1), ("0", 0)])
+def test_a_whole_number_may_be_written_in_any_way_that_is_exact(record: Call, tmp_path: Path, log_book: Any, written: str, taken: int) -> None:
+    done = record("transfer", "--bytes", written, "--medium", "lan", "--from-site", "a", "--to-site", "b")
+    assert done.returncode == 0, done.stderr
+    assert [r["bytes"] for r in log_book(tmp_path / "log").rows("transfers")] == [taken]
+
+
+@pytest.mark.parametrize(("cached", "code"), [("5", 0), ("6", 2)])
+def test_no_more_tokens_are_cached_than_were_read(record: Call, tmp_path: Path, cached: str, code: int) -> None:
+    done = record("serving", "--model", "m", "--epoch", "e", "--requests", "1", "--tokens-in", "5", "--tokens-out", "1", "--tokens-cached", cached)
+    assert (done.returncode, "--tokens-cached: 6 are more than the 5" in done.stderr) == (code, code == 2)
+    assert (tmp_path / "log").exists() == (code == 0)
 
 
 def test_what_is_required_is_asked_for(record: Call) -> None:
