@@ -12,6 +12,7 @@ import numpy as np
 import pyarrow as pa
 
 from wattlake_contracts.column import Column, Input
+from wattlake_pipelines.imports.mixture import mixed, parts, strange_zone
 
 
 @cache
@@ -19,11 +20,11 @@ def _bounds() -> dict[str, Any]:
     return tomllib.loads(files(__package__).joinpath("plausible.toml").read_text(encoding="utf-8"))
 
 
-def implausible(table: pa.Table, written: Mapping[str, tuple[Column, Input]]) -> list[str]:
+def implausible(table: pa.Table, written: Mapping[str, tuple[Column, Input]], lines: np.ndarray | None = None) -> list[str]:
     """What about the distribution of each carbon column speaks against its unit; empty if nothing does.
 
     table: rows with stored names and units. written: the file's columns, for the wording and for
-    the other spellings that would fit.
+    the other spellings that would fit. lines: the line of each row in the file.
     """
     bounds, found = _bounds(), []
     named = {column.name: (name, column, given) for name, (column, given) in written.items()}
@@ -37,8 +38,27 @@ def implausible(table: pa.Table, written: Mapping[str, tuple[Column, Input]]) ->
             if why.startswith("even") and stored == "direct_g_per_kwh" and _clean(table, named, bounds["clean"]):
                 continue
             found.append(f"{named[stored][0]}: {why}{_fitting(sizes, bound, *named[stored])}")
+    if not found:
+        found += _mixtures(table, named, np.arange(1, table.num_rows + 1) if lines is None else lines)
     if not found and (why := _reversed(table, named, bounds["ratio"])):
         found.append(why)
+    return found
+
+
+def _mixtures(table: pa.Table, named: Mapping[str, Any], lines: np.ndarray) -> list[str]:
+    """The columns that hold two units, by zone, with the first lines of those in the other one."""
+    bounds, found = _bounds(), []
+    limits = bounds["mixture"]
+    for bound in bounds["bound"]:
+        for stored in (c for c in bound["columns"] if c in limits["columns"] and c in named):
+            for part in parts(table, stored):
+                if why := strange_zone(part, stored, limits):
+                    found.append(f"{named[stored][0]}: {why} {bound['unit']}")
+                elif (low := mixed(part, bound["largest_below"], limits)) is not None and not (
+                        stored == "direct_g_per_kwh" and _clean(table.take(pa.array(low)), named, bounds["clean"])):
+                    shown = ", ".join(str(line) for line in np.sort(lines[low])[:3])
+                    found.append(f"{named[stored][0]}: {len(low):,} of the {len(part.rows):,} figures of zone {part.zone} are a thousandfold below "
+                                 f"the others, as if in another unit (lines {shown}{' …' if len(low) > 3 else ''})")
     return found
 
 

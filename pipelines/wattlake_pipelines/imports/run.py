@@ -94,7 +94,7 @@ def import_file(opened: Opened, writer: LogWriter | None, *, accept_implausible:
         converted = convert(chunk.text, matched, kind)
         if kind.carrier == "json":
             if not accept_implausible:
-                _refuse_implausible(converted, opened)
+                _refuse_implausible(converted, opened, chunk.lines[converted.at])
             check_unchanged(source)
         rows = split(chunk.text, matched, kind, converted)
         good.write(in_order(rows.table, kind))
@@ -115,10 +115,11 @@ def import_file(opened: Opened, writer: LogWriter | None, *, accept_implausible:
     return outcome
 
 
-def _refuse_implausible(converted: Converted, opened: Opened) -> None:
-    if why := implausible(converted.table, opened.matched):
-        raise WattlakeError("; ".join(why), subject=str(opened.source.path),
-                            next_step="correct the column's name, or add --accept-implausible")
+def _refuse_implausible(converted: Converted, opened: Opened, lines: np.ndarray) -> None:
+    if why := implausible(converted.table, opened.matched, lines):
+        more = f"; and {len(why) - _FIRST_REASONS} more" if len(why) > _FIRST_REASONS else ""
+        raise WattlakeError("; ".join(why[:_FIRST_REASONS]) + more, subject=str(opened.source.path),
+                            next_step="correct the figures or the column's name, or add --accept-implausible")
 
 
 def _rejects(chunk: Chunk, rows: Converted, source: Source, kind: Kind) -> pa.Table:
