@@ -17,8 +17,9 @@ TOPIC_PREFIX = "wattlake."
 class Rule:
     """A rule over several columns of one row.
 
-    form: `ordered` (columns[0] < columns[1] where both are given), `any_of` (at least one of the
-    columns is given) or `one_of` (exactly one is given).
+    form: `ordered` (columns[0] < columns[1] where both are given), `at_most` (columns[0] <= columns[1]
+    where both are given), `any_of` (at least one of the columns is given) or `one_of` (exactly one is
+    given).
     """
 
     form: str

@@ -133,6 +133,7 @@ SERVING = Kind(
         SIMULATED,
     ),
     ("model", "node", "job", "epoch", "ts_ms"), "raw_serving",
+    (Rule("at_most", ("tokens_cached", "tokens_in"), "tokens from a cache are a part of tokens_in, and cannot be more"),),
     happened=("ts_ms",),
 )
 

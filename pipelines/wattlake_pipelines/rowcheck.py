@@ -185,9 +185,10 @@ def _hint(column: Column, low: bool) -> str:
 def _rule_fault(table: pa.Table, kind: Kind, rule: Rule, written: Mapping[str, Written]) -> pa.ChunkedArray | None:
     """The reason where a row breaks the rule, else null; None if no row does."""
     columns = [table.column(name) for name in rule.columns]
-    if rule.form == "ordered":
+    if rule.form in {"ordered", "at_most"}:
         first, second = columns
-        wrong = pc.fill_null(pc.greater_equal(first, second), False)
+        beyond = pc.greater_equal if rule.form == "ordered" else pc.greater
+        wrong = pc.fill_null(beyond(first, second), False)
         if not pc.any(wrong).as_py():
             return None
         told = [written.get(n) or Written(n, c, str) for n, c in zip(rule.columns, columns, strict=True)]

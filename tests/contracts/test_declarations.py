@@ -41,7 +41,7 @@ def test_import_names_are_unique_and_rules_name_columns(kind: Kind) -> None:
     assert len(set(written)) == len(written)
     assert set(kind.required_inputs) <= set(kind.inputs)
     for rule in kind.rules:
-        assert rule.form in {"ordered", "any_of", "one_of"}
+        assert rule.form in {"ordered", "at_most", "any_of", "one_of"}
         assert all(kind.column(c) for c in rule.columns)
     with pytest.raises(KeyError, match="has no column nonsense"):
         kind.column("nonsense")

@@ -51,6 +51,8 @@ def fine(row: dict[str, object], kind: Kind, appended: int | None) -> bool:
         count = sum(v is not None for v in values)
         if rule.form == "ordered" and count == 2 and values[0] >= values[1]:
             return False
+        if rule.form == "at_most" and count == 2 and values[0] > values[1]:
+            return False
         if (rule.form == "any_of" and count == 0) or (rule.form == "one_of" and count != 1):
             return False
     return not (appended is not None and "ts_ms" in row and row["ts_ms"] is not None and row["ts_ms"] > appended + AHEAD_MS)
