@@ -14,10 +14,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 _NUMBER = r"^[+-]?([0-9]+[.]?[0-9]*|[.][0-9]+)([eE][+-]?[0-9]{1,3})?$"
+#: 312,5 and 1.234,5 as much of the world writes them; 1,234 may be a thousand in other parts of it, and so none is converted
+_COMMA = r"^[+-]?[0-9]{1,3}([.][0-9]{3})*,[0-9]+$|^[+-]?[0-9]+,[0-9]+$"
 #: at most 18 digits on either side of the point: the sums below stay within Arrow's decimals
 _PLAIN = r"^[+-]?([0-9]{1,18}([.][0-9]{0,18})?|[.][0-9]{1,18})$"
 
 NOT_A_NUMBER = "is no number; write digits with a decimal point and no separators, e.g. 1234.5"
+DECIMAL_COMMA = r"has a decimal comma; write a point. In a file that semicolons separate: sed -E 's/([0-9]),([0-9])/\1.\2/g' OLD.csv > NEW.csv"
 NOT_FINITE = "is not a finite number; leave it empty if it is not known"
 NOT_WHOLE = "is no whole number"
 TOO_LARGE = "is too large to be stored"
@@ -139,7 +142,8 @@ def _over(values: pa.Array, known: dict[str, int] | dict[str, float], text: pa.A
 
 def _faults(text: pa.Array, number: pa.Array, odd: dict[str, int | float | str]) -> pa.Array:
     not_finite = pc.match_substring_regex(text, r"^(?i)[+-]?(nan|inf|infinity)$")
-    why = pc.if_else(number, _TEXT_NULL, pc.if_else(not_finite, NOT_FINITE, NOT_A_NUMBER))
+    comma = pc.match_substring_regex(text, _COMMA)
+    why = pc.if_else(number, _TEXT_NULL, pc.if_else(not_finite, NOT_FINITE, pc.if_else(comma, DECIMAL_COMMA, NOT_A_NUMBER)))
     said = {s: v for s, v in odd.items() if isinstance(v, str)}
     if said:
         place = pc.index_in(text, value_set=pa.array(list(said), pa.string()))

@@ -25,6 +25,8 @@ from wattlake_contracts.errors import WattlakeError
 _BLOCK = 4 * 2**20
 _PARQUET = (".parquet", ".pq")
 _CSV = (".csv", ".csv.gz")
+#: What parts the cells, by what people call it; a comma unless the header has none.
+_SEPARATORS = {",": "comma", ";": "semicolon", "\t": "tab"}
 
 
 class BadLine(NamedTuple):
@@ -56,6 +58,7 @@ class Source:
     header_lines: int = 1
     header_rows: int = 1
     stat: tuple[int, int] = (0, 0)
+    separator: str = ","
 
     @property
     def line_word(self) -> str:
@@ -98,7 +101,7 @@ def _plain_bytes(path: Path) -> BinaryIO:
 
 
 def _look_csv(path: Path) -> Source:
-    digest, utf8, quoted, start, at = hashlib.sha256(), codecs.getincrementaldecoder("utf-8")(), False, b"", 0
+    digest, utf8, quoted, start, at, breaks = hashlib.sha256(), codecs.getincrementaldecoder("utf-8")(), False, b"", 0, 0
     try:
         with _plain_bytes(path) as file:
             while block := file.read(_BLOCK):
@@ -108,18 +111,26 @@ def _look_csv(path: Path) -> Source:
                 quoted = quoted or b'"' in block
                 utf8.decode(block)
                 at += len(block)
+                breaks += block.count(b"\n")
             utf8.decode(b"", final=True)
     except UnicodeDecodeError as error:
         utf16 = start[:2] in {b"\xff\xfe", b"\xfe\xff"}
-        where = "it looks like UTF-16" if utf16 else f"byte {at + error.start}"
-        raise WattlakeError(f"is not UTF-8: {where}", subject=str(path), next_step="save it as UTF-8, e.g. with iconv -t UTF-8") from error
+        line = breaks + error.object.count(b"\n", 0, error.start) + 1
+        where = "it looks like UTF-16" if utf16 else f"line {line} holds the byte 0x{error.object[error.start]:02x}"
+        code = "UTF-16" if utf16 else "WINDOWS-1252"
+        raise WattlakeError(f"is not UTF-8: {where}", subject=str(path),
+                            next_step=f"save it as UTF-8; of what Excel or Windows wrote: iconv -f {code} -t UTF-8 OLD.csv > NEW.csv") from error
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
         raise WattlakeError(f"is not a whole gzip file: {error}", subject=str(path), next_step="fetch it again") from error
-    reader = csv.reader(io.StringIO(codecs.decode(start, "utf-8-sig", "ignore"), newline=""))
+    text = codecs.decode(start, "utf-8-sig", "ignore")
+    first = text.partition("\n")[0]
+    separator = next((s for s in _SEPARATORS if s in first), ",")
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator)
     names = [name.strip() for name in next(reader, [])]
     if not any(names):
         raise WattlakeError("has no header", subject=str(path), next_step="name the columns in its first line")
-    return Source(path, digest.hexdigest(), names, parquet=False, quoted=quoted, header_lines=reader.line_num, header_rows=1)
+    return Source(path, digest.hexdigest(), names, parquet=False, quoted=quoted, header_lines=reader.line_num, header_rows=1,
+                  separator=separator)
 
 
 def _look_parquet(path: Path) -> Source:
@@ -195,7 +206,7 @@ def _csv_chunks(source: Source) -> Iterator[Chunk]:
         stream,
         # one thread, as only then a bad line knows its number
         read_options=pacsv.ReadOptions(use_threads=False, column_names=names, skip_rows=source.header_rows, block_size=_BLOCK),
-        parse_options=pacsv.ParseOptions(newlines_in_values=source.quoted, ignore_empty_lines=False, invalid_row_handler=keep),
+        parse_options=pacsv.ParseOptions(delimiter=source.separator, newlines_in_values=source.quoted, ignore_empty_lines=False, invalid_row_handler=keep),
         convert_options=pacsv.ConvertOptions(column_types=dict.fromkeys(names, pa.string()), null_values=[""], strings_can_be_null=True),
     )
     lines = _Lines(source)
@@ -218,7 +229,7 @@ class _Lines:
     """Line numbers: the reader counts rows, and a quoted cell may hold line breaks."""
 
     def __init__(self, source: Source) -> None:
-        self.quoted = source.quoted
+        self.quoted, self.separator = source.quoted, source.separator
         self.row = source.header_rows + 1
         self.extra = source.header_lines - source.header_rows
 
@@ -235,13 +246,15 @@ class _Lines:
             breaks = sorted(breaks + [(int(rows[i]), int(counts[i])) for i in np.flatnonzero(counts)])
         at = np.array([row for row, _ in breaks], dtype=np.int64)
         before = np.concatenate([[0], np.cumsum([count for _, count in breaks])]).astype(np.int64) + self.extra
-        told = [_bad_line(row, int(row.number + before[np.searchsorted(at, row.number)])) for row in found]
+        told = [_bad_line(row, int(row.number + before[np.searchsorted(at, row.number)]), self.separator) for row in found]
         self.row, self.extra = after, int(before[-1])
         return rows + before[np.searchsorted(at, rows)], told
 
 
-def _bad_line(row: pacsv.InvalidRow, line: int) -> BadLine:
-    return BadLine(line, f"has {row.actual_columns} cells, not {row.expected_columns}; quote a cell that holds a comma", row.text)
+def _bad_line(row: pacsv.InvalidRow, line: int, separator: str) -> BadLine:
+    cells = f"has {row.actual_columns} cells, not {row.expected_columns}"
+    return BadLine(line, f"{cells}; quote a cell that holds a {_SEPARATORS[separator]}{', and write decimals with a point' if separator == ',' else ''}",
+                   row.text)
 
 
 def _without_blank(table: pa.Table, lines: np.ndarray, bad: list[BadLine]) -> Chunk:

@@ -87,7 +87,7 @@ FILE_ERRORS = [
     (["node,device,ts,energy_j,powr_w", f"n,g,{T},1,2"], "unknown column 'powr_w'", "did you mean power_w?"),
     (["node,device,ts,energy_mj", f"n,g,{T},1"], "unknown column 'energy_mj'", "did you mean energy_j?"),
     (["node,device,ts,energy_j,simulated", f"n,g,{T},1,true"], "unknown column 'simulated'", "columns of readings:"),
-    (["node;device;ts;energy_j", f"n;g;{T};1"], "unknown column", "separated by something else than commas"),
+    (["node|device|ts|energy_j", f"n|g|{T}|1"], "unknown column", "separated by something else than commas"),
     (["node,device,energy_j", "n,g,1"], "lacks the column ts", "a file of readings needs node, device, ts"),
     (["device,energy_j", "g,1"], "lacks the columns node, ts", "needs"),
     (["node,device,ts", f"n,g,{T}"], "lacks the column energy_j or power_w", "needs one of them"),
@@ -126,7 +126,7 @@ GZ = gzip.compress(b"node,device,ts,energy_j\n" * 500, mtime=0)
 
 @pytest.mark.parametrize(("name", "content", "said"), [
     ("e.csv", b"", "is empty"), ("e.parquet", b"", "is empty"), ("e.csv.gz", gzip.compress(b"", mtime=0), "has no header"),
-    ("l.csv", b"node,device,ts,energy_j\nn\xe9,g,1,1\n", "is not UTF-8: byte 25"),
+    ("l.csv", b"node,device,ts,energy_j\nn\xe9,g,1,1\n", "is not UTF-8: line 2 holds the byte 0xe9"),
     ("u.csv", "node,device".encode("utf-16"), "UTF-16"),
     ("p.parquet", b"PAR1 nothing of the kind", "is no readable Parquet"),
     ("z.csv.gz", b"no gzip", "is not a whole gzip file"), ("z.csv.gz", GZ[:-20], "is not a whole gzip file"),
