@@ -14,6 +14,7 @@ from typing import Any
 import msgspec
 
 from wattlake_agents import epochs, process
+from wattlake_agents.claim import claim
 from wattlake_agents.health import Heartbeat, ReaderHealth
 from wattlake_agents.inventory import Inventory
 from wattlake_agents.jobs.renewal import renewals
@@ -24,6 +25,7 @@ from wattlake_agents.sensors.sensor import Sensor
 from wattlake_agents.spool import Spool, refused
 from wattlake_agents.state import EPOCHS, HEARTBEAT, INVENTORY, JOBS, boot_id, make_state_dir, node_name, read, replace, state_dir
 from wattlake_contracts.config import AgentConfig, Config, log_root
+from wattlake_contracts.errors import WattlakeError
 from wattlake_contracts.filelog.partition import LogError
 
 BEAT_S = 10.0
@@ -62,16 +64,38 @@ class Agent:
         self.readers = [Reader(sensor, *pace, owners, kept, discover_s) for sensor in opened]
         self._reported_records = self._reported_rows = 0
         self._state_failed = False
-        self._event_beat_at = 0.0
+        self._event_beat_at = self._complain_at = 0.0
+        self._complained = False
+        self._claim: int | None = None
+        self._open = False
+        self._stopped_ms = 0
         #: when the loop last gave a sign of life
         self.last_beat_ms = 0
 
-    def run(self) -> None:
-        """Run until `stop` is set (SIGTERM and SIGINT set it), then flush. WattlakeError if it cannot begin."""
+    def open(self) -> None:
+        """Take the state folder and this node's part of the log. WattlakeError if they cannot be had, above all by a second agent."""
+        self._claim = claim(self.state)
         try:
             self.spool.open()
         except LogError as error:
-            raise refused(error, self.log) from error
+            self._let_go()
+            raise refused(error, self.log, self.node) from error
+        self._open = True
+
+    def run(self) -> None:
+        """Run until `stop` is set (SIGTERM and SIGINT set it), then flush. WattlakeError if it cannot begin, or not write all at its end."""
+        if not self._open:
+            self.open()
+        try:
+            self._run()
+        finally:
+            self._let_go()
+        if self.spool.pending:
+            raise WattlakeError(
+                f"{self.spool.pending} records ({self.spool.pending_rows} rows) were not written: {self.spool.error}", subject=str(self.log),
+                next_step="make room there and start the agent again: what hardware counters counted meanwhile is then not lost")
+
+    def _run(self) -> None:
         for reader in self.readers:
             reader.start()
         deadline = time.monotonic() + _START_S
@@ -80,9 +104,20 @@ class Agent:
         self._say("started", node=self.node, log=str(self.log), devices=[d.name for r in self.readers for d in r.devices])
         self._loop()
         self.flush()
-        self.beat()
         self.spool.close()
-        self._say("stopped", records=self.spool.written, pending=self.spool.pending)
+        self._stopped_ms = time.time_ns() // 1_000_000
+        self.beat()
+        spool = self.spool
+        if spool.pending:
+            self._say("stopped", "error", records=spool.written, records_not_written=spool.pending, rows_not_written=spool.pending_rows,
+                      error=spool.error)
+        else:
+            self._say("stopped", records=spool.written)
+
+    def _let_go(self) -> None:
+        if self._claim is not None:
+            os.close(self._claim)
+            self._claim = None
 
     def _loop(self) -> None:
         # everything made so far stays: the collector need not look at it again
@@ -127,38 +162,47 @@ class Agent:
         self.spool.add_json("nodes", rows)
         for payload, count in messages(self.node, runs):
             self.spool.add("readings", payload, count, arrow=True)
-        before = self.spool.error
-        if not self.spool.sync() and self.spool.error != before:
-            self._say("write_failed", error=self.spool.error, waiting=self.spool.pending)
-        elif before and not self.spool.error:
-            self._say("write_recovered", lost_rows=self.spool.lost_rows)
+        self._sync()
         for event in events:
             self._say(event.event, device=event.device, detail=event.detail)
         self._keep()
+
+    def _sync(self) -> bool:
+        """Write what waits. That it cannot be written is said at once, and then seldom."""
+        written = self.spool.sync()
+        if self.spool.error and time.monotonic() >= self._complain_at:
+            self._say("write_failed", "warning", error=self.spool.error, log=str(self.log), records_waiting=self.spool.pending,
+                      rows_given_up=self.spool.lost_rows)
+            self._complained, self._complain_at = True, time.monotonic() + EVENT_BEAT_S
+        elif self._complained and not self.spool.error:
+            self._say("write_recovered", rows_given_up=self.spool.lost_rows)
+            self._complained, self._complain_at = False, 0.0
+        return written
 
     def beat(self) -> None:
         """Write the heartbeat file."""
         found = self.heartbeat()
         self.last_beat_ms = found.beat_ms
-        self._store(HEARTBEAT, msgspec.json.encode(found))
+        # whatever the umask: a job of any user asks whether an agent runs and what it reads, as its page tells every user
+        self._store(HEARTBEAT, msgspec.json.encode(found), 0o644)
 
     def renew(self) -> None:
         """Renew every job that is registered, and pass on what jobs could not write themselves."""
         found = renewals(self.state / JOBS, self.node, self._boot_id)
         self.spool.add_json("jobs", found.rows)
-        if self.spool.sync():
+        if self._sync():
             found.forget()
 
     def heartbeat(self) -> Heartbeat:
         """The agent's state now."""
         spool = self.spool
         return Heartbeat(
-            node=self.node, pid=os.getpid(), boot=spool.boot, log=str(self.log), started_ms=self.started_ms,
+            node=self.node, pid=os.getpid(), boot=spool.boot, log=str(self.log.absolute()), started_ms=self.started_ms,
             beat_ms=time.time_ns() // 1_000_000, beat_s=self.beat_s, interval_s=self.config.interval_s, flush_s=self.config.flush_s,
             last_reading_ms=max((r.last_ts_ms for r in self.readers), default=0), last_sync_ms=spool.last_sync_ms,
             records=spool.written, rows=spool.rows, pending_records=spool.pending, lost_records=spool.lost_records,
             lost_rows=self._lost_rows(), write_error=spool.error, cpu_s=process.cpu_s(), rss_bytes=process.rss_bytes(),
-            readers=[reader_health(r) for r in self.readers],
+            readers=[reader_health(r) for r in self.readers], stopped_ms=self._stopped_ms, pid_namespace=process.pid_namespace(),
         )
 
     def _event_row(self, event: Event) -> dict[str, object]:
@@ -187,20 +231,20 @@ class Agent:
         self._store(EPOCHS, epochs.encode(self._kept, self._boot_id))
         self._store(INVENTORY, self.inventory.encode())
 
-    def _store(self, name: str, raw: bytes) -> None:
+    def _store(self, name: str, raw: bytes, mode: int | None = None) -> None:
         try:
-            replace(self.state / name, raw)
+            replace(self.state / name, raw, mode)
         except OSError as error:
             if not self._state_failed:
-                self._say("state_not_kept", file=name, error=error.strerror)
+                self._say("state_not_kept", "warning", file=name, error=error.strerror)
             self._state_failed = True
         else:
             self._state_failed = False
 
-    def _say(self, event: str, **fields: object) -> None:
+    def _say(self, event: str, level: str = "info", **fields: object) -> None:
         if self._events is not None:
             with suppress(OSError):  # stderr may be gone; the agent is not
-                self._events.info(event, **fields)
+                getattr(self._events, level)(event, **fields)
 
 
 def reader_health(reader: Reader) -> ReaderHealth:

@@ -46,16 +46,24 @@ def run(config: ConfigOption = None, log: LogOption = None, node: NodeOption = N
 
     What was not written when it is killed is made up for by the counters: only the detail in time
     is lost. A reading that those around it prove false, such as a counter that shows 0 once, is left
-    out and counted. It keeps the lives of the counters in agent.state_dir and shows its metrics at
-    http://127.0.0.1:9754/metrics (agent.metrics; empty: none).
+    out and counted. It keeps the lives of the counters in agent.state_dir, where only one agent may
+    run, and shows its metrics at http://127.0.0.1:9754/metrics (agent.metrics; empty: none). While
+    the log cannot be written it keeps what it reads in memory, and says so. Exit code 1 if some of
+    that is still not written at the end.
 
     Example: wattlake agent run --site berlin-1 --log file:/var/lib/wattlake/log
     """
+    import msgspec
+
     from wattlake_agents.agent import Agent, stop_on_signals
     from wattlake_agents.metrics import serve
+    from wattlake_agents.state import node_name
 
-    settings = configured(config, node=node, site=site, interval_s=interval, flush_s=flush)
+    settings = configured(config, site=site, interval_s=interval, flush_s=flush)
+    settings = msgspec.structs.replace(settings, agent=msgspec.structs.replace(settings.agent, node=node_name(settings.agent, node)))
     agent = Agent(settings, log, events=_events())
+    # before the page of metrics: its address is taken if an agent runs already, which is then what to say
+    agent.open()
     stop_on_signals(agent)
     close = serve(agent, settings.agent.metrics) if settings.agent.metrics else None
     try:
@@ -96,19 +104,21 @@ def once(config: ConfigOption = None, form: FormatOption = "table") -> None:
 def status(config: ConfigOption = None, form: FormatOption = "table") -> None:
     """Say how the agent of this machine does: since when, its last reading and write, its losses.
 
-    Exit code 1 if it does not run, or runs and writes nothing.
+    Its state is healthy, unhealthy (it died, hangs, reads or writes nothing: each cause is said),
+    stopped (by Ctrl-C, SIGTERM), or none where no agent has run yet. Exit code 0 if it is healthy,
+    1 if not.
     """
     from wattlake_agents.status import report
 
     check_format(form)
-    rows, ill = report(configured(config).agent)
+    rows, amiss = report(configured(config).agent)
     if form == "json":
         emit([name for name, _ in rows], [[value for _, value in rows]], form)
     else:
         emit(("what", "value"), [(name, "; ".join(value) if isinstance(value, list) else value) for name, value in rows], form)
-    for line in ill:
-        say(f"unhealthy: {line}")
-    if ill:
+    for line in amiss:
+        say(line)
+    if amiss:
         raise typer.Exit(FAILED)
 
 

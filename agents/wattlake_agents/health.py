@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 import msgspec
 
+from wattlake_agents import process
 from wattlake_agents.state import HEARTBEAT, read
 
 
@@ -25,7 +26,10 @@ class ReaderHealth(msgspec.Struct):
 
 
 class Heartbeat(msgspec.Struct):
-    """What the agent says of itself every `beat_s` seconds. Instants in epoch ms, 0 for never."""
+    """What the agent says of itself every `beat_s` seconds, and at its end. Instants in epoch ms, 0 for never.
+
+    pid_namespace: where `pid` means something, 0 if not known.
+    """
 
     node: str
     pid: int
@@ -47,6 +51,8 @@ class Heartbeat(msgspec.Struct):
     cpu_s: float
     rss_bytes: int
     readers: list[ReaderHealth]
+    stopped_ms: int = 0
+    pid_namespace: int = 0
 
 
 def load(folder: Path) -> Heartbeat | None:
@@ -72,15 +78,16 @@ class Ailment(NamedTuple):
 
 
 def ailments(beat: Heartbeat, now_ms: int) -> list[Ailment]:
-    """Why the agent is not healthy; empty if it is.
+    """Why the agent is not healthy; empty if it is, and of one that was stopped, which is neither.
 
     An agent that lives but sends nothing is not healthy.
     """
     found: list[Ailment] = []
-    late_ms = 1000 * (3 * beat.beat_s + 5)
-    if not _alive(beat.pid):
-        found.append(Ailment("not_running", f"the agent (pid {beat.pid}) is not running: start it with `wattlake agent run`"))
-    elif now_ms - beat.beat_ms > late_ms:
+    if beat.stopped_ms:
+        return found
+    if not _alive(beat):
+        found.append(Ailment("not_running", f"the agent (pid {beat.pid}) is not running, and was not stopped: start it with `wattlake agent run`"))
+    elif now_ms - beat.beat_ms > _late_ms(beat):
         found.append(Ailment("hangs", f"its last sign of life is {_ago(now_ms - beat.beat_ms)} old: it hangs; restart it"))
     reads = now_ms - max(beat.last_reading_ms, beat.started_ms) <= 1000 * (5 * beat.interval_s + 3 * beat.beat_s + 5)
     if not reads:
@@ -101,9 +108,20 @@ def _readers(beat: Heartbeat) -> str:
     return "; ".join(said) or "it has no reader"
 
 
-def _alive(pid: int) -> bool:
+def running(beat: Heartbeat | None, now_ms: int) -> bool:
+    """Whether the agent that left this sign of life runs, and not only as a process that hangs."""
+    return beat is not None and not beat.stopped_ms and _alive(beat) and now_ms - beat.beat_ms <= _late_ms(beat)
+
+
+def _late_ms(beat: Heartbeat) -> float:
+    return 1000 * (3 * beat.beat_s + 5)
+
+
+def _alive(beat: Heartbeat) -> bool:
+    if beat.pid_namespace and beat.pid_namespace != process.pid_namespace():
+        return True  # one of them is in a container: only its signs of life can tell
     try:
-        os.kill(pid, 0)
+        os.kill(beat.pid, 0)
     except ProcessLookupError:
         return False
     except PermissionError:

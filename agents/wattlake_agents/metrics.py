@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -91,7 +92,9 @@ def serve(agent: Agent, address: str) -> Callable[[], None]:
     try:
         server, thread = start_http_server(int(port), addr=host.strip("[]"), registry=registry)
     except OSError as error:
-        raise WattlakeError(f"cannot show the metrics: {error.strerror or error}", subject=address,
+        taken = error.errno == errno.EADDRINUSE
+        why = "another program has this address, such as an agent with another state folder" if taken else error.strerror or str(error)
+        raise WattlakeError(f"cannot show the metrics: {why}", subject=address,
                             next_step="set agent.metrics (WATTLAKE_AGENT_METRICS) to another HOST:PORT or nothing") from error
 
     def close() -> None:

@@ -45,15 +45,21 @@ class Spool:
         self._pending: deque[tuple[Meta, int, bytes, int, int]] = deque()
         self._pending_bytes = 0
         self._seq = 0
+        self._lost_records = 0
 
     @property
     def lost_records(self) -> int:
-        return self._writer.lost_records if self._writer is not None else 0
+        return self._lost_records + (self._writer.lost_records if self._writer is not None else 0)
 
     @property
     def pending(self) -> int:
         """Records that wait for the disk."""
         return len(self._pending)
+
+    @property
+    def pending_rows(self) -> int:
+        """The rows of those records."""
+        return sum(item[3] for item in self._pending)
 
     def open(self) -> None:
         """Take the partition. LogError if it cannot be had; a full disk is only noted."""
@@ -62,13 +68,14 @@ class Spool:
             segment = _SEGMENT_BYTES if self._max_bytes is None else min(_SEGMENT_BYTES, max(self._max_bytes // 8, MAX_RECORD_BYTES))
             self._writer = LogWriter(self.root, self._partition, segment_bytes=segment, max_bytes=self._max_bytes)
         except OSError as error:
-            if not _passing(error):
+            if not passing(error):
                 raise LogError(f"cannot write the log in {self.root}: {error.strerror}") from error
             self.error = f"cannot write the log: {error.strerror}"
         except LogError as error:
-            if not _passing(error.__cause__):
+            cause = error.__cause__
+            if not isinstance(cause, OSError) or not passing(cause):
                 raise
-            self.error = str(error)
+            self.error = f"cannot write the log: {cause.strerror}"
 
     def add(self, kind: str, payload: bytes, rows: int, *, arrow: bool = False) -> None:
         """Take a record in. It is accepted once `sync` says so; the oldest go when too much waits."""
@@ -127,20 +134,25 @@ class Spool:
         if self._writer is not None:
             with suppress(OSError):  # it was noted by sync already, and there is nothing left to try
                 self._writer.close()
-            self._writer = None
+            self._lost_records, self._writer = self.lost_records, None
 
 
-def refused(error: LogError, root: Path) -> WattlakeError:
+def refused(error: LogError, root: Path, node: str) -> WattlakeError:
     """Why a log cannot be written at all, as its user is told: what, on which file, and what to do about it."""
     cause = error.__cause__
     if isinstance(cause, BlockingIOError):
-        return WattlakeError(str(error), subject="log", next_step="stop the other agent, or give another --log or --node")
+        return WattlakeError(f"an agent of node {node} writes this log already", subject=str(root),
+                             next_step="stop that agent, or give this one another --log or --node")
     if not isinstance(cause, OSError):
-        return WattlakeError(str(error), subject="log", next_step="give another --node")
+        return WattlakeError(str(error), subject=str(root), next_step="give another --node")
     if isinstance(cause, PermissionError):
         step = f"run as its owner, or let {_user() or 'this user'} write there (chown, chmod), or give another --log"
     elif isinstance(cause, FileExistsError | NotADirectoryError):
         step = "a file stands where a folder must be: move it away, or give another --log"
+    elif cause.errno == errno.EROFS:
+        step = "the file system is read-only: mount it for writing, or give another --log"
+    elif isinstance(cause, FileNotFoundError):
+        step = "no folder can be made there: give another --log"
     else:
         step = "mend the file system, or give another --log"
     return WattlakeError(f"the log cannot be written: {cause.strerror}", subject=str(cause.filename or root), next_step=step)
@@ -154,6 +166,6 @@ def _user() -> str | None:
         return None
 
 
-def _passing(error: BaseException | None) -> bool:
+def passing(error: OSError) -> bool:
     """Whether it may pass by itself: no space, no quota, an I/O error."""
-    return isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EIO)
+    return error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EIO)

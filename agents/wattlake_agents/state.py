@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import os
+import re
 import socket
 from pathlib import Path
 
 from wattlake_contracts.config import AgentConfig
-from wattlake_contracts.errors import WattlakeError
+from wattlake_contracts.errors import UsageError, WattlakeError
 
 HEARTBEAT = "agent.json"
 EPOCHS = "epochs.json"
 INVENTORY = "inventory.json"
 JOBS = "jobs"
+LOCK = "agent.lock"
+#: As part of a partition's name.
+_NODE = re.compile(r"[A-Za-z0-9_.@=-]{1,180}")
 
 
 def state_dir(config: AgentConfig) -> Path:
@@ -37,13 +41,22 @@ def make_state_dir(folder: Path) -> None:
         if not os.access(folder, os.W_OK):
             raise PermissionError(13, os.strerror(13))
     except OSError as error:
-        raise WattlakeError(f"cannot keep the agent's state: {error.strerror}", subject=str(folder),
-                            next_step="run as its owner, or set agent.state_dir (WATTLAKE_AGENT_STATE_DIR) to another") from error
+        raise unusable(error, folder) from error
 
 
-def node_name(config: AgentConfig) -> str:
-    """The node's name: configured, else the host name."""
-    return config.node or socket.gethostname()
+def unusable(error: OSError, folder: Path) -> WattlakeError:
+    """Why the state folder cannot be written, as its user is told."""
+    return WattlakeError(f"cannot keep the agent's state: {error.strerror}", subject=str(folder),
+                         next_step="run as its owner, or set agent.state_dir (WATTLAKE_AGENT_STATE_DIR) to another")
+
+
+def node_name(config: AgentConfig, given: str | None = None) -> str:
+    """The node's name: as given, else configured, else the host name. UsageError if one that was told cannot name a part of the log."""
+    told = given or config.node
+    if told and not _NODE.fullmatch(told):
+        raise UsageError(f"{told!r} cannot name a node", next_step="use letters, digits and . _ - @ =, at most 180, in "
+                         + ("its name" if given else "agent.node (WATTLAKE_AGENT_NODE)"))
+    return told or socket.gethostname()
 
 
 def boot_id(proc_root: Path) -> str:

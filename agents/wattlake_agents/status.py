@@ -12,22 +12,28 @@ from wattlake_contracts.config import AgentConfig
 
 
 def report(config: AgentConfig) -> tuple[list[tuple[str, object]], list[str]]:
-    """(name and value of what is known, why it is unhealthy)."""
+    """(name and value of what is known, what is not as it should be: empty if it is healthy)."""
     folder = state_dir(config)
     beat = load(folder)
     if beat is None and (folder / HEARTBEAT).exists():
-        return [("state_dir", str(folder)), ("state", "unknown")], [f"{folder / HEARTBEAT} cannot be read: ask as root or the agent's user"]
+        return [("state_dir", str(folder)), ("state", "unknown")], [f"unhealthy: {folder / HEARTBEAT} cannot be read: ask as root or the agent's user"]
     if beat is None:
-        return [("state_dir", str(folder)), ("state", "none")], [f"no agent left a sign of life in {folder}: `wattlake agent run`"]
+        return [("state_dir", str(folder)), ("state", "none")], [f"no agent has run with the state folder {folder}: start one with `wattlake agent run`"]
+    if beat.stopped_ms:
+        said = [f"stopped at {_when(beat.stopped_ms)}: start it with `wattlake agent run`"]
+        if beat.pending_records:
+            said.append(f"{beat.pending_records} records were not written: {beat.write_error}")
+        return _rows(beat, "stopped"), said
     ill = ailments(beat, time.time_ns() // 1_000_000)
-    return _rows(beat, "unhealthy" if ill else "healthy"), [ailment.text for ailment in ill]
+    return _rows(beat, "unhealthy" if ill else "healthy"), [f"unhealthy: {ailment.text}" for ailment in ill]
 
 
 def _rows(beat: Heartbeat, state: str) -> list[tuple[str, object]]:
     return [
-        ("state", state), ("node", beat.node), ("pid", beat.pid), ("log", beat.log),
+        ("state", state), ("node", beat.node), ("pid", None if beat.stopped_ms else beat.pid), ("log", beat.log),
         ("log_bytes", log_bytes(Path(beat.log) / f"agent.{beat.node}")),
-        ("started", _when(beat.started_ms)), ("last_sign_of_life", _when(beat.beat_ms)), ("last_reading", _when(beat.last_reading_ms)),
+        ("started", _when(beat.started_ms)), ("stopped", _when(beat.stopped_ms)),
+        ("last_sign_of_life", _when(beat.beat_ms)), ("last_reading", _when(beat.last_reading_ms)),
         ("last_write", _when(beat.last_sync_ms)), ("records_written", beat.records), ("rows_written", beat.rows),
         ("records_waiting", beat.pending_records), ("records_lost", beat.lost_records), ("rows_lost", beat.lost_rows),
         ("readings_left_out", sum(r.left_out for r in beat.readers)),

@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import threading
 import time
@@ -92,16 +93,43 @@ def test_sigterm_flushes_what_was_read_and_ends_within_5_s(start: Start, machine
     assert inventory[0]["valid_from_ms"] <= rows[0]["ts_ms"]
 
 
-def test_a_second_agent_of_the_same_node_is_refused(start: Start, machine: Any, state: Path) -> None:
+def free_address() -> str:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return f"127.0.0.1:{free.getsockname()[1]}"
+
+
+def test_a_second_agent_is_told_of_the_first(start: Start, machine: Any, state: Path, tmp_path: Path) -> None:
     machine.zone("intel-rapl:0", "package-0")
-    start()
+    address = free_address()
+    first = start(WATTLAKE_AGENT_METRICS=address)
     beat(state, lambda b: b["rows"] > 0)
-    second = start()
-    assert second.wait(10) == 1
-    assert second.stderr is not None
-    said = second.stderr.read()
-    assert "another process" in said
-    assert "next: stop the other agent" in said
+    elsewhere = ("--log", f"file:{tmp_path / 'elsewhere'}")
+    other = {"WATTLAKE_AGENT_STATE_DIR": str(tmp_path / "other"), "WATTLAKE_AGENT_METRICS": address}
+    for options, environment, says in (
+        # whatever else is taken too, such as the address of the page
+        ((), {"WATTLAKE_AGENT_METRICS": address}, f"{state}: an agent runs already (pid {first.pid}, log {tmp_path / 'log'})\n  next: stop it first"),
+        (elsewhere, {}, f"an agent runs already (pid {first.pid}"),
+        ((), other, f"{tmp_path / 'log'}: an agent of node n1 writes this log already\n  next: stop that agent, or give this one another --log"),
+        (elsewhere, other, f"{address}: cannot show the metrics: another program has this address"),
+    ):
+        second = start(*options, **environment)
+        assert second.wait(10) == 1
+        assert second.stderr is not None
+        assert says in second.stderr.read()
+    assert first.poll() is None
+    assert beat(state, lambda b: True)["pid"] == first.pid
+
+
+def test_after_its_end_or_its_death_another_agent_may_start(start: Start, machine: Any, state: Path, wattlake: Path) -> None:
+    machine.zone("intel-rapl:0", "package-0")
+    for end in (signal.SIGKILL, signal.SIGINT, signal.SIGTERM):
+        agent = start()
+        beat(state, lambda b, pid=agent.pid: b["pid"] == pid and b["rows"] > 0)
+        agent.send_signal(end)
+        agent.wait(5)
+        found = beat(state, lambda b: True)
+        assert (found["pid"], found["stopped_ms"] > 0) == (agent.pid, end != signal.SIGKILL)
 
 
 def refused(wattlake: Path, machine: Any, state: Path, log: Path, *options: str) -> str:
@@ -111,8 +139,8 @@ def refused(wattlake: Path, machine: Any, state: Path, log: Path, *options: str)
         pytest.skip("only setpriv(1) lets root give up its right to write anywhere")
     done = subprocess.run([*bounds, wattlake, "agent", "run", "--log", f"file:{log}", *options], env=machine.environment(state),
                           capture_output=True, text=True, timeout=20)
-    assert done.returncode == 1
-    assert "other agent" not in done.stderr
+    assert done.returncode in (1, 2)
+    assert "stop" not in done.stderr
     return done.stderr
 
 
@@ -141,10 +169,16 @@ def test_a_file_in_the_place_of_the_log_is_named(wattlake: Path, machine: Any, s
     assert "next: a file stands where a folder must be" in said
 
 
-def test_a_node_that_cannot_name_a_part_of_the_log_is_refused(wattlake: Path, machine: Any, state: Path, tmp_path: Path) -> None:
-    said = refused(wattlake, machine, state, tmp_path / "log", "--node", "a/b")
-    assert "cannot name a partition" in said
-    assert "next: give another --node" in said
+def test_a_place_where_no_folder_can_be_made_is_named(wattlake: Path, machine: Any, state: Path) -> None:
+    said = refused(wattlake, machine, state, Path("/proc/foo"))
+    assert said == "wattlake: /proc/foo: the log cannot be written: No such file or directory\n  next: no folder can be made there: give another --log\n"
+
+
+@pytest.mark.parametrize("node", ["a/b", "../../evil", "x" * 181, "a b"])
+def test_a_node_that_cannot_name_a_part_of_the_log_is_refused(wattlake: Path, machine: Any, state: Path, tmp_path: Path, node: str) -> None:
+    said = refused(wattlake, machine, state, tmp_path / "log", "--node", node)
+    assert said == f"wattlake: {node!r} cannot name a node\n  next: use letters, digits and . _ - @ =, at most 180, in its name\n"
+    assert list(tmp_path.glob("log*")) == []
 
 
 def test_the_epoch_outlives_a_restart_and_not_a_reboot(start: Start, machine: Any, state: Path, tmp_path: Path, log_book: Any) -> None:
@@ -184,14 +218,10 @@ def test_status_is_healthy_while_it_writes_and_not_when_it_is_gone(start: Start,
 def test_the_metrics_page_shows_energy_and_the_agents_own_cost(start: Start, machine: Any, state: Path) -> None:
     machine.zone("intel-rapl:0", "package-0", 7_500_000)
     machine.zone("intel-rapl:1", "psys", 9_000_000)
-    import socket
-
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    start(WATTLAKE_AGENT_METRICS=f"127.0.0.1:{port}")
+    address = free_address()
+    start(WATTLAKE_AGENT_METRICS=address)
     beat(state, lambda b: b["rows"] > 0)
-    with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=5) as page:
+    with urllib.request.urlopen(f"http://{address}/metrics", timeout=5) as page:
         lines = page.read().decode().splitlines()
     energy = {line.split(" ")[0]: float(line.split(" ")[1]) for line in lines if line.startswith("wattlake_device_energy_joules_total{")}
     assert sorted(energy.values()) == [7.5, 9.0]
@@ -222,6 +252,33 @@ def test_a_full_disk_is_waited_out_and_what_was_given_up_is_reported(machine: An
     lost = [r["detail"] for r in book.rows("nodes") if r["event"] == "records_lost"]
     assert sum(int(detail.split()[0]) for detail in lost) == agent.spool.lost_rows
     assert len({r.ce_id for r in book.records()}) == len(book.records())
+
+
+def test_a_disk_that_is_full_from_the_start_is_said_once_and_at_the_end(start: Start, machine: Any, state: Path, small_disk: Path,
+                                                                        wattlake: Path) -> None:
+    machine.zone("intel-rapl:0", "package-0")
+    ballast = small_disk / "ballast"
+    free = os.statvfs(small_disk)
+    ballast.write_bytes(b"\0" * (free.f_bavail * free.f_bsize))
+    agent = start("--log", f"file:{small_disk / 'log'}")
+    beat(state, lambda b: b["pending_records"] > 4)
+    ill = status(wattlake, machine, state, "--format", "json")
+    assert (ill.returncode, json.loads(ill.stdout)[0]["state"]) == (1, "unhealthy")
+    assert "unhealthy: the last write failed: cannot write the log" in ill.stderr
+    assert "No space left on device" in ill.stderr
+    agent.terminate()
+    assert agent.wait(10) == 1
+    assert agent.stderr is not None
+    *events, why, step = agent.stderr.read().splitlines()
+    said = [json.loads(event) for event in events]
+    assert [(e["event"], e["level"]) for e in said if e["event"] != "started"] == [("write_failed", "warning"), ("stopped", "error")]
+    assert "No space left on device" in said[-2]["error"]
+    lost, rows = said[-1]["records_not_written"], said[-1]["rows_not_written"]
+    assert rows > lost > 4
+    assert why.startswith(f"wattlake: {small_disk / 'log'}: {lost} records ({rows} rows) were not written: ")
+    assert step.startswith("  next: make room")
+    gone = status(wattlake, machine, state)
+    assert gone.stderr.splitlines()[1].startswith(f"{lost} records were not written: cannot write the log")
 
 
 def test_a_hanging_reader_does_not_hold_up_the_end(machine: Any, state: Path, tmp_path: Path, nvml: Any, gpu: Any, log_book: Any) -> None:

@@ -48,7 +48,12 @@ def gone() -> int:
 FAILING = ReaderHealth("rapl", "failing", [], 0, 0, 9, ["zone: energy_uj may not be read by this user\n  next: run as root"])
 CASES: list[tuple[dict[str, Any], list[str], str]] = [
     ({}, [], ""),
-    ({"pid": 0}, ["not_running"], "is not running: start it"),
+    ({"pid": 0}, ["not_running"], "is not running, and was not stopped: start it"),
+    # one that was stopped is neither well nor ill
+    ({"pid": 0, "stopped_ms": NOW, "pending_records": 3, "write_error": "no space"}, [], ""),
+    # in another namespace no process id means anything, and only signs of life tell
+    ({"pid": 0, "pid_namespace": 1}, [], ""),
+    ({"pid": 0, "pid_namespace": 1, "beat_ms_s": 36}, ["hangs"], "it hangs"),
     ({"beat_ms_s": 36, "last_reading_ms_s": 36}, ["hangs"], "36 s old: it hangs"),
     ({"beat_ms_s": 34}, [], ""),
     ({"last_reading_ms_s": 41}, ["reads_nothing"], "it reads nothing (rapl reading)"),
@@ -86,6 +91,20 @@ def test_status_ends_with_1_and_says_why(wattlake: Path, machine: Any, state: Pa
     assert json.loads(done.stdout)[0]["state"] == ("healthy" if says is None else "unhealthy")
     assert (says or "") in done.stderr
     assert bool(done.stderr) == (says is not None)
+
+
+@pytest.mark.parametrize(("waiting", "says"), [(0, ""), (7, "7 records were not written: no space")])
+def test_an_agent_that_was_stopped_is_called_so(wattlake: Path, machine: Any, state: Path, waiting: int, says: str) -> None:
+    state.mkdir()
+    beat = beat_at(NOW, stopped_ms=NOW, pid=gone(), pending_records=waiting, write_error="no space" if waiting else "")
+    (state / HEARTBEAT).write_bytes(msgspec.json.encode(beat))
+    done = subprocess.run([wattlake, "agent", "status", "--format", "json"], env=machine.environment(state), capture_output=True, text=True)
+    assert done.returncode == 1
+    [said] = json.loads(done.stdout)
+    assert (said["state"], said["pid"], said["stopped"]) == ("stopped", None, "2023-11-14T22:13:20Z")
+    assert done.stderr.startswith("stopped at 2023-11-14T22:13:20Z: start it")
+    assert says in done.stderr
+    assert "unhealthy" not in done.stderr
 
 
 def test_a_heartbeat_that_cannot_be_read_is_not_healthy(wattlake: Path, machine: Any, state: Path) -> None:
@@ -200,4 +219,4 @@ def test_an_agent_that_may_not_write_more_writes_nothing(wattlake: Path, machine
         assert shown == {f'wattlake_agent_unhealthy{{cause="{cause}",node="n1"}} 1.0' for cause in ("writes_nothing", "write_failed")}
     finally:
         agent.terminate()
-        assert agent.wait(10) == 0
+        assert agent.wait(10) == 1

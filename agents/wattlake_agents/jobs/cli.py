@@ -53,7 +53,7 @@ def run(values: dict[str, Any], command: CommandArgument, job: JobOption = None,
 
     settings = load(config)
     root = log_root(settings, log)
-    name = node or node_name(settings.agent)
+    name = node_name(settings.agent, node)
     _name_user(settings, values, lenient=True)
     rows = row.opened(job_id(job), name, row.now_ms(), device or [], values)
     teller = Teller(settings.agent, root, name, rows, lambda line: say(f"wattlake: {line}"))
@@ -83,7 +83,7 @@ def start(values: dict[str, Any], job: JobOption = None, device: DeviceOption = 
 
     settings = load(config)
     root = log_root(settings, log)
-    name, identity = node or node_name(settings.agent), job_id(job)
+    name, identity = node_name(settings.agent, node), job_id(job)
     _name_user(settings, values, lenient=False)
     rows = row.opened(identity, name, row.now_ms(), device or [], values)
     registration = Registration(rows, boot_id(Path(settings.agent.proc_root)))

@@ -38,7 +38,7 @@ class job:  # noqa: N801  # read as a verb: with wattlake_agents.job(...)
     def __init__(self, *, job: str | None = None, device: str | list[str] | None = None, node: str | None = None,
                  config: str | None = None, log: str | None = None, **columns: Any) -> None:
         settings = load(config)
-        name = node or node_name(settings.agent)
+        name = node_name(settings.agent, node)
         fields = _checked(columns)
         try:
             fields["user"] = user_name(settings.agent, columns.get("user"))

@@ -58,4 +58,4 @@ def _write(kind: str, row: dict[str, object], writer: str | None, config: str | 
     from wattlake_agents.state import node_name
 
     settings = load(config)
-    Announcer(log_root(settings, log), writer or node_name(settings.agent), "record").write(kind, [row])
+    Announcer(log_root(settings, log), node_name(settings.agent, writer), "record").write(kind, [row])
