@@ -100,6 +100,28 @@ def test_a_file_in_a_page_can_be_imported(block: Block, wattlake: Path, tmp_path
     assert json.loads(done.stdout)[0]["accepted"] == len(list(csv.reader(block.body.splitlines()))) - 1
 
 
+def test_the_files_of_the_quickstart_give_a_job_with_all_its_figures(wattlake: Path, tmp_path: Path) -> None:
+    files = dict(zip(("sites", "grid", "nodes", "embodied", "jobs", "readings"),
+                     (block for block in blocks("csv") if block.page == "docs/quickstart.md"), strict=True))
+
+    def run(*arguments: str) -> str:
+        done = subprocess.run([wattlake, *arguments], cwd=tmp_path, capture_output=True, text=True, timeout=120, check=False)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    for kind, block in files.items():
+        (tmp_path / f"{kind}.csv").write_text(block.body, encoding="utf-8")
+        run("import", kind, f"{kind}.csv", "--log", "file:log")
+    run("run", "--log", "file:log")
+    job, *others = json.loads(run("sql", "--lake", "lake", "--format", "json", "SELECT * FROM footprint_by_job WHERE job NOT LIKE '(%'"))
+    assert others == []
+    # the trapezoids between the five readings; the job's edges halve the first and the last, as energy is interpolated, not power
+    minutes_w = (118 + 412) / 2 * 2 + (412 + 418.5) / 2 * 4 + (418.5 + 415) / 2 * 4 + (415 + 121) / 2 * 2
+    assert job["energy_kwh"] == pytest.approx(minutes_w / 60_000, rel=1e-6)
+    for name in ("location_kg", "overhead_location_kg", "upstream_kg", "embodied_kg", "water_site_l"):
+        assert job[name] > 0, name
+
+
 @pytest.fixture(scope="session")
 def lake(wattlake: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A small lake of a simulated fleet."""

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from wattlake_contracts.commands import itself
 from wattlake_contracts.config import load, log_root
 from wattlake_contracts.errors import INCOMPLETE, UsageError, WattlakeError
 from wattlake_contracts.filelog.boots import boots
@@ -122,6 +123,8 @@ def _tell(outcome: Outcome) -> None:
     for reject in outcome.reasons:
         say(f"  {reject['place']}: {reject['reason']}")
     if outcome.rejected > len(outcome.reasons):
-        say(f"  and {outcome.rejected - len(outcome.reasons):,} more; after landing: wattlake sql \"FROM rejects\"")
+        say(f"  and {outcome.rejected - len(outcome.reasons):,} more; after landing: {itself()} sql \"FROM rejects\"")
+    for line in outcome.lacking:
+        say(f"  {line}")
     if outcome.ahead:
         say(f"  {outcome.ahead:,} rows lie more than 24 h ahead of this machine's clock: landing will reject them; check the times")

@@ -22,6 +22,7 @@ from wattlake_pipelines.arrow_schema import kind_schema
 from wattlake_pipelines.imports.blocks import Blocks, in_order
 from wattlake_pipelines.imports.convert import Converted, Matched, convert, split
 from wattlake_pipelines.imports.header import match
+from wattlake_pipelines.imports.lacking import lacking
 from wattlake_pipelines.imports.plausible import implausible
 from wattlake_pipelines.imports.source import Chunk, Source, check_unchanged, chunks, open_source
 from wattlake_pipelines.rowcheck import AHEAD_MS
@@ -37,7 +38,10 @@ _FIRST_REASONS = 5
 
 @dataclass
 class Outcome:
-    """What became of a file. ahead: rows later than a day from now, which landing will reject. known: the log held them already."""
+    """What became of a file. ahead: rows later than a day from now, which landing will reject. known: the log held them already.
+
+    lacking: what stays unknown although the rows are good.
+    """
 
     file: str
     kind: str
@@ -50,6 +54,7 @@ class Outcome:
     ahead: int = 0
     known: bool = False
     reasons: list[dict[str, str]] = field(default_factory=list)
+    lacking: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -104,6 +109,8 @@ def import_file(opened: Opened, writer: LogWriter | None, *, accept_implausible:
         outcome.accepted += rows.table.num_rows
         outcome.rejected += rejects.num_rows
         outcome.ahead += _ahead(rows.table, kind)
+        # the kinds that anything is said of are taken whole
+        outcome.lacking += lacking(rows.table, kind)
         outcome.reasons += rejects.slice(0, _FIRST_REASONS - len(outcome.reasons)).select(["place", "reason"]).to_pylist()
         progress(outcome.rows)
     if not outcome.rows:
