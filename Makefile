@@ -25,7 +25,9 @@ UV_SYNC = UV_PYTHON='$(PYTHON_FOUND)' UV_PYTHON_DOWNLOADS=never UV_PROJECT_ENVIR
 .PHONY: demo test test-all lint bench docs clean help
 
 help: ## Show this list
+	@echo "make TARGET, of:"
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+	@echo "What is installed lies in .venv: \`source .venv/bin/activate\`, and then \`wattlake --help\`"
 
 demo: $(STAMP) ## A small life cycle on this machine, ending with a report
 	@$(BIN)/wattlake demo $(DEMO_ARGS)

@@ -34,7 +34,18 @@ def itself() -> str:
     found, mine = shutil.which("wattlake"), Path(sys.argv[0])
     if mine.name != "wattlake" or not mine.is_file() or (found and Path(found).samefile(mine)):
         return "wattlake"
-    return shlex.quote(os.path.relpath(mine) if mine.absolute().is_relative_to(Path.cwd()) else str(mine.absolute()))
+    return shlex.quote(_near(mine))
+
+
+def how_to_activate() -> str:
+    """The command after which `wattlake` alone is found, or '' where it is found already or there is no environment to activate."""
+    script = Path(sys.prefix) / "bin" / "activate"
+    return "" if itself() == "wattlake" or not script.is_file() else f"source {shlex.quote(_near(script))}"
+
+
+def _near(path: Path) -> str:
+    """A path as one would type it: from the current folder where it is below that."""
+    return os.path.relpath(path) if path.absolute().is_relative_to(Path.cwd()) else str(path.absolute())
 
 
 def how_to_install(extra: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import shlex
 import signal
 import time
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import Annotated
 
 import typer
 
+from wattlake_contracts.commands import how_to_activate, itself
 from wattlake_contracts.errors import UsageError
 from wattlake_contracts.options import say
 
@@ -54,9 +56,16 @@ def demo(out: OutOption = Path("demo"), zone: ZoneOption = "WORLD", pue: PueOpti
             f"  grid  {zone}: {grid_source}\n"
             f"  PUE   {value:g}: {source}\n"
             f"Give --zone and --pue to come nearer. To go on with these books:\n"
-            f"  wattlake sql --config {folder.config} \"FROM footprint_by_phase\"\n"
+            f"  {itself()} sql --config {shlex.quote(str(folder.config))} \"FROM footprint_by_phase\"\n"
+            f"{_activation()}"
             f"The report:")
         print(folder.report)
+
+
+def _activation() -> str:
+    """How to have the command by its name alone, where that is not so; a line, or nothing."""
+    activate = how_to_activate()
+    return f"To type `wattlake` alone, here and as the README has it:\n  {activate}\n" if activate else ""
 
 
 def _interrupt(_number: int, _frame: FrameType | None) -> None:
