@@ -122,7 +122,7 @@ def _alive(beat: Heartbeat) -> bool:
         return True  # one of them is in a container: only its signs of life can tell
     try:
         os.kill(beat.pid, 0)
-    except ProcessLookupError:
+    except (ProcessLookupError, OverflowError):
         return False
     except PermissionError:
         return True

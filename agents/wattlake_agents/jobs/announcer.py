@@ -32,7 +32,9 @@ class Announcer:
                 log.append(Meta(kind, self._node, self._boot), self._seq, msgspec.json.encode(rows))
                 log.sync()
         except (LogError, OSError) as error:
-            raise WattlakeError(f"cannot write the log: {error}", subject=str(self._root),
+            cause = error.__cause__ if isinstance(error, LogError) else error
+            why = cause.strerror if isinstance(cause, OSError) and cause.strerror else error
+            raise WattlakeError(f"the log cannot be written: {why}", subject=str(self._root),
                                 next_step="check the folder's owner and the disk, or give another --log") from error
         # a record that failed was not accepted, so its number may be used again
         self._seq += 1

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -13,6 +13,9 @@ from wattlake_contracts.config import Config, load, log_root
 from wattlake_contracts.errors import UsageError, WattlakeError
 from wattlake_contracts.kinds import JOBS, STATUSES
 from wattlake_contracts.options import ConfigOption, LogOption, say
+
+if TYPE_CHECKING:
+    from wattlake_agents.jobs.listener import Listener
 
 app = typer.Typer(
     rich_markup_mode=None, no_args_is_help=True, pretty_exceptions_enable=False,
@@ -40,14 +43,16 @@ def run(values: dict[str, Any], command: CommandArgument, job: JobOption = None,
     """Run a command as a job: its start, a sign of life each minute, its end with its status.
 
     Signals are passed on to the command and its exit code is this one's (128 + n if signal n ended
-    it). If the log cannot be written the command runs all the same, and a warning says so. The ranks
-    that one launcher starts on a node are one job, each may be run through this command.
+    it). The command runs whatever becomes of its record: where the log cannot be written the agent of
+    this node records the job, and if none runs, or it does not read a --device, a warning says so.
+    The ranks that one launcher starts on a node are one job, each may be run through this command.
 
     Example: wattlake job run --model bert --phase train --team nlp --device gpu0 -- python train.py
     """
     from wattlake_agents.jobs import row
     from wattlake_agents.jobs.child import Child
     from wattlake_agents.jobs.identity import job_id
+    from wattlake_agents.jobs.listener import Listener
     from wattlake_agents.jobs.teller import Teller
     from wattlake_agents.state import node_name
 
@@ -56,6 +61,8 @@ def run(values: dict[str, Any], command: CommandArgument, job: JobOption = None,
     name = node_name(settings.agent, node)
     _name_user(settings, values, lenient=True)
     rows = row.opened(job_id(job), name, row.now_ms(), device or [], values)
+    if (doubt := Listener(settings.agent, name).unread(device or [])) is not None:
+        say(f"wattlake: {doubt}")
     teller = Teller(settings.agent, root, name, rows, lambda line: say(f"wattlake: {line}"))
     child = Child(command)
     teller.start()
@@ -71,13 +78,13 @@ def start(values: dict[str, Any], job: JobOption = None, device: DeviceOption = 
     """Say that a job begins, and print its id for `wattlake job stop`.
 
     The agent of this node keeps it open until it is stopped, or the machine restarts. Without an
-    agent it ends three minutes after its start.
+    agent it ends three minutes after its start, and a warning says so.
 
     Example: id=$(wattlake job start --model bert --phase train); …; wattlake job stop $id
     """
     from wattlake_agents.jobs import row
-    from wattlake_agents.jobs.announcer import Announcer
     from wattlake_agents.jobs.identity import job_id
+    from wattlake_agents.jobs.listener import Listener
     from wattlake_agents.jobs.registration import Registration, path_of, write
     from wattlake_agents.state import boot_id, make_state_dir, node_name, state_dir
 
@@ -91,10 +98,10 @@ def start(values: dict[str, Any], job: JobOption = None, device: DeviceOption = 
     if not state.is_dir():
         make_state_dir(state)
     write(path_of(state, identity), registration, fresh=True)
-    try:
-        Announcer(root, name).write("jobs", rows)
-    except WattlakeError as error:
-        say(f"wattlake: {error}\n  the agent will record it within a minute")
+    listener = Listener(settings.agent, name)
+    for doubt in filter(None, (listener.unread(device or []), listener.unkept())):
+        say(f"wattlake: {doubt}")
+    _announce(rows, root, listener)
     print(identity)
 
 
@@ -107,7 +114,7 @@ def stop(values: dict[str, Any], job: Annotated[str, typer.Argument(help="The id
     Example: wattlake job stop $id --status ok --tokens 300000000 --quality-metric accuracy --quality-value 0.91
     """
     from wattlake_agents.jobs import row
-    from wattlake_agents.jobs.announcer import Announcer
+    from wattlake_agents.jobs.listener import Listener
     from wattlake_agents.jobs.registration import Registration, path_of, write
     from wattlake_agents.jobs.registration import load as load_registration
     from wattlake_agents.state import state_dir
@@ -121,13 +128,22 @@ def stop(values: dict[str, Any], job: Annotated[str, typer.Argument(help="The id
     if registration is None or registration.ended or not registration.rows:
         raise UsageError("is not running here", subject=job, next_step="give the id that `wattlake job start` printed on this node")
     rows = row.ended(registration.rows, status, values)
+    if _announce(rows, root, Listener(settings.agent, str(rows[0]["node"]))):
+        path.unlink(missing_ok=True)
+    else:
+        write(path, Registration(rows, registration.boot_id, ended=True))
+
+
+def _announce(rows: list[dict[str, object]], root: Path, listener: Listener) -> bool:
+    """Write rows to the log, or say what becomes of them: word of them lies with the agent. Whether they are written."""
+    from wattlake_agents.jobs.announcer import Announcer
+
     try:
         Announcer(root, str(rows[0]["node"])).write("jobs", rows)
     except WattlakeError as error:
-        write(path, Registration(rows, registration.boot_id, ended=True))
-        say(f"wattlake: {error}\n  the agent will record it within a minute")
-    else:
-        path.unlink(missing_ok=True)
+        say(f"wattlake: {error.subject}: {error.what}; {listener.unheard(root) or 'the agent records it within a minute'}")
+        return False
+    return True
 
 
 def _name_user(settings: Config, values: dict[str, Any], *, lenient: bool) -> None:

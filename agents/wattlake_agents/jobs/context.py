@@ -10,6 +10,7 @@ from typing import Any
 from wattlake_agents.contract_options import stored
 from wattlake_agents.jobs import row
 from wattlake_agents.jobs.identity import job_id
+from wattlake_agents.jobs.listener import Listener
 from wattlake_agents.jobs.pseudonym import user_name
 from wattlake_agents.jobs.teller import Teller
 from wattlake_agents.state import node_name
@@ -27,8 +28,8 @@ class job:  # noqa: N801  # read as a verb: with wattlake_agents.job(...)
     The columns of kind jobs are its keywords, as in an import file (model, phase, team, share,
     tokens, …). job: the id, the same on every node; device: a device or several, e.g. "gpu0"
     (default: the whole node). The status is ok, failed if the block raises, cancelled if it is
-    interrupted. UsageError for a column that there is not; a log that cannot be written is a
-    warning, never an error.
+    interrupted. UsageError for a column that there is not; a log that cannot be written and a device
+    that the agent of this node does not read are warnings, never errors.
 
         with wattlake_agents.job(model="bert", phase="train", team="nlp") as run:
             ...
@@ -48,6 +49,8 @@ class job:  # noqa: N801  # read as a verb: with wattlake_agents.job(...)
         self.id = job_id(None if job is None else str(job))
         devices = [device] if isinstance(device, str) else list(device or [])
         rows = row.opened(self.id, name, row.now_ms(), devices, fields)
+        if (doubt := Listener(settings.agent, name).unread(devices)) is not None:
+            _warn(doubt)
         self._teller = Teller(settings.agent, log_root(settings, log), name, rows, _warn)
         self._late: dict[str, object] = {}
         self._over = threading.Event()

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from wattlake_agents.jobs import row
 from wattlake_agents.jobs.announcer import Announcer
+from wattlake_agents.jobs.listener import Listener
 from wattlake_agents.jobs.registration import Registration, path_of, write
 from wattlake_agents.state import boot_id, state_dir
 from wattlake_contracts.config import AgentConfig
@@ -17,12 +18,13 @@ from wattlake_contracts.errors import WattlakeError
 class Teller:
     """Writes start, renewals and end of a job, and never raises: a job must not fail for its bookkeeping.
 
-    rows: the job's open rows. warn: takes a line for the user when its words get lost. Where the log
-    cannot be written, the job is registered with the agent, which then speaks for it.
+    rows: the job's open rows. warn: takes a line for the user when its words get lost, or may be.
+    Where the log cannot be written, the job is registered with the agent, which then speaks for it.
     """
 
     def __init__(self, config: AgentConfig, log: Path, node: str, rows: list[dict[str, object]], warn: Callable[[str], None]) -> None:
         self.rows = rows
+        self._config, self._log, self._node = config, log, node
         self._announcer = Announcer(log, node)
         self._handover = path_of(state_dir(config), str(rows[0]["job"]), f".{os.getpid()}")
         self._boot_id = boot_id(Path(config.proc_root))
@@ -58,4 +60,6 @@ class Teller:
             else:
                 self._warn(f"the job runs, but is not recorded: {reason}")
         else:
+            if not self._handed_over and (doubt := Listener(self._config, self._node).unheard(self._log)) is not None:
+                self._warn(f"{reason.subject}: {reason.what}; {doubt}")
             self._handed_over = True
