@@ -91,7 +91,11 @@ def worlds(draw: st.DrawFn) -> list[Told]:
             tell("nodes", [{"node": node, "site": draw(st.sampled_from(["s", "t"])), "sku": "box", "valid_from_ms": draw(st.sampled_from([T0, T0 + 5_400_000])),
                             "event_ms": T0}], node)
             tell("nodes", [{"node": node, "device": "gpu0", "device_sku": "card", "site": "s", "valid_from_ms": T0, "event_ms": T0,
-                            "max_power_mw": draw(st.sampled_from([None, 400_000]))}], node)
+                            "max_power_mw": draw(st.sampled_from([None, 20, 400_000]))}], node)
+            if draw(st.booleans()):  # for a while it could draw less, or nobody knows
+                since = T0 + draw(st.integers(0, 4)) * HOUR
+                tell("nodes", [{"node": node, "device": "gpu0", "device_sku": "card", "site": "s", "valid_from_ms": since, "event_ms": T0 + 1,
+                                "valid_to_ms": since + draw(st.integers(1, 2)) * HOUR, "max_power_mw": draw(st.sampled_from([None, 20]))}], node)
     for site in ("s", "t"):
         for version in range(draw(st.integers(0, 2))):
             tell("sites", [{"site": site, "zone": draw(st.sampled_from(["Z", "Y"])), "pue": 1.1 + version / 10,

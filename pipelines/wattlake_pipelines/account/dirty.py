@@ -39,6 +39,7 @@ def find_dirty(connection: duckdb.DuckDBPyConnection, now: References) -> Dirty:
     marks = execute(f"SELECT cause, key, min(from_ms), max(to_ms), min(batch), max(batch) FROM {ALIAS}.dirty GROUP BY ALL").fetchall()
     consumed = max((m[5] for m in marks), default=-1)
     _spans_table(connection, "energy_spans", _energy_spans(connection, now))
+    _beyond_limits(connection, now)
     _spans_table(connection, "emission_spans", _emission_spans(connection, now))
     zone_marks = execute(f"SELECT key, from_ms, to_ms FROM {ALIAS}.dirty WHERE cause = 'grid'").fetchall()
     _spans_table(connection, "zone_spans", zone_marks)
@@ -79,6 +80,32 @@ def _energy_spans(connection: duckdb.DuckDBPyConnection, now: References) -> lis
         *changed_spans(old["accounted_places"], now.places, "node", ["site", "zone"]),
         *changed_spans(old["accounted_devices"], now.devices, "node", ["device", "parent", "max_power_mw"]),
     ]
+
+
+def _beyond_limits(connection: duckdb.DuckDBPyConnection, now: References) -> None:
+    """Add to energy_spans what the limits of devices reach beyond the spans in which they are others than the facts have.
+
+    A limit counts where an interval begins, and an interval may end hours after the limit does.
+    """
+    old = connection.execute(f"SELECT * FROM {ALIAS}.accounted_devices").to_arrow_table()
+    _spans_table(connection, "limit_spans", [s for s in changed_spans(old, now.devices, "node", ["device", "max_power_mw"]) if s[2] < FOREVER_MS])
+    connection.execute(f"""
+        INSERT INTO energy_spans
+        WITH hours AS (
+            SELECT node, device, CASE WHEN power_mw IS NULL THEN epoch ELSE '' END AS life, power_mw IS NOT NULL AS power, hour_ms,
+                   count(DISTINCT ts_ms) AS readings
+            FROM {ALIAS}.reading_bounds WHERE node IN (SELECT key FROM limit_spans) GROUP BY ALL),
+        counted AS (
+            SELECT *, (sum(readings) OVER through)::BIGINT AS upto, (sum(readings) OVER through)::BIGINT - readings AS before
+            FROM hours WINDOW through AS (PARTITION BY node, device, life, power ORDER BY hour_ms)),
+        ended AS (
+            SELECT key, to_ms, c.device, c.life, c.power, c.upto
+            FROM (SELECT DISTINCT key, to_ms, device, life, power FROM limit_spans JOIN hours ON node = key) s ASOF JOIN counted c
+                ON c.node = s.key AND c.device = s.device AND c.life = s.life AND c.power = s.power AND s.to_ms > c.hour_ms)
+        SELECT e.key, e.to_ms, max(b.hour_ms) + {HOUR_MS}
+        FROM ended e ASOF JOIN counted b
+            ON b.node = e.key AND b.device = e.device AND b.life = e.life AND b.power = e.power AND e.upto + {REACH_READINGS} > b.before
+        GROUP BY ALL HAVING max(b.hour_ms) + {HOUR_MS} > e.to_ms""")
 
 
 def _emission_spans(connection: duckdb.DuckDBPyConnection, now: References) -> list[tuple[str, int, int]]:

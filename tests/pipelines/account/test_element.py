@@ -32,3 +32,15 @@ def test_a_limit_that_ended_at_midnight_drops_the_whole_of_an_interval_that_bega
     found = rows(tmp_path / "lake", "SELECT start_ms, energy_mj, flags FROM lake.fact_energy ORDER BY ALL")
     assert found == [(MIDNIGHT - 2 * HOUR, 500, None), (MIDNIGHT - HOUR, 500, "implausible"),
                      (MIDNIGHT + late, 500, "implausible"), (MIDNIGHT + late + HOUR, 500, None)]
+
+
+def test_a_limit_told_of_late_reaches_as_far_as_the_interval_that_began_under_it(tmp_path: Path) -> None:
+    """It held for hours before midnight; what began then ends three hours into the next day, which is made anew too."""
+    log, leap = Log(tmp_path / "log"), 10**12
+    log.put("readings", _readings((-3 * HALF, 0), (-HALF, 1000), (5 * HALF, 1000 + leap), (7 * HALF, 2000 + leap), (9 * HALF, 3000 + leap)))
+    run(tmp_path / "lake", log.root)
+    log.put("nodes", [_device(max_power_mw=1000, valid_from_ms=MIDNIGHT - DAY, valid_to_ms=MIDNIGHT)])
+    run(tmp_path / "lake", log.root)
+    found = rows(tmp_path / "lake", "SELECT start_ms, energy_mj, flags FROM lake.fact_energy ORDER BY ALL")
+    assert found == [(MIDNIGHT - 2 * HOUR, 500, None), (MIDNIGHT - HOUR, 500, "implausible"), (MIDNIGHT + 2 * HOUR, 500, "implausible"),
+                     (MIDNIGHT + 3 * HOUR, 1000, None), (MIDNIGHT + 4 * HOUR, 500, None)]
