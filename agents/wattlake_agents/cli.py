@@ -115,7 +115,7 @@ def status(config: ConfigOption = None, form: FormatOption = "table") -> None:
     if form == "json":
         emit([name for name, _ in rows], [[value for _, value in rows]], form)
     else:
-        emit(("what", "value"), [(name, "; ".join(value) if isinstance(value, list) else value) for name, value in rows], form)
+        emit(("what", "value"), [(name, ("; ".join(value) or None) if isinstance(value, list) else value) for name, value in rows], form)
     for line in amiss:
         say(line)
     if amiss:

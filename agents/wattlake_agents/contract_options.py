@@ -17,7 +17,7 @@ from wattlake_contracts.kind import Kind
 
 #: What typer makes of an option; numbers are read here, for 1e9 is a whole number and nan is none.
 _TYPES: dict[Type, type] = {Type.STRING: str, Type.INT: str, Type.FLOAT: str, Type.BOOL: bool}
-_METAVARS = {Type.STRING: "TEXT", Type.INT: "INTEGER", Type.FLOAT: "NUMBER"}
+_METAVARS = {Type.STRING: "TEXT", Type.INT: "INTEGER", Type.FLOAT: "FLOAT"}
 
 
 def contract_options(kind: Kind, *, leave_out: tuple[str, ...] = (), optional: tuple[str, ...] = (),
@@ -99,7 +99,7 @@ def _option(column: Column) -> Input:
 def _parameter(column: Column, *, required: bool, text: str | None) -> inspect.Parameter:
     source = _option(column)
     kind: Any = _TYPES[column.type]
-    metavar = "TIME" if source.time else "NUMBER" if source.scale != 1.0 else _METAVARS.get(column.type)
+    metavar = "TIME" if source.time else "FLOAT" if source.scale != 1.0 else _METAVARS.get(column.type)
     notes = [column.doc]
     if column.choices:
         notes.append("One of " + ", ".join(column.choices) + ".")
