@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from typing import Annotated, Any
 
@@ -129,7 +130,7 @@ def _events() -> Any:
     tty = sys.stderr.isatty()
     structlog.configure(
         processors=[structlog.processors.TimeStamper(fmt="iso", utc=True), structlog.processors.add_log_level,
-                    structlog.dev.ConsoleRenderer() if tty else structlog.processors.JSONRenderer()],
+                    structlog.dev.ConsoleRenderer(colors=not os.environ.get("NO_COLOR")) if tty else structlog.processors.JSONRenderer()],
         logger_factory=structlog.PrintLoggerFactory(sys.stderr), cache_logger_on_first_use=True,
     )
     return structlog.get_logger()
