@@ -45,5 +45,5 @@ def test_a_machine_that_can_measure_nothing_says_so(on: Stage) -> None:
 
 def test_a_log_that_cannot_be_written_is_named(stage: Stage) -> None:
     stage.folder.log.write_text("a file where a folder should be")
-    with pytest.raises(StepError, match="cannot write the log"):
+    with pytest.raises(StepError, match="the log cannot be written: Not a directory"):
         accounting.place(stage)
