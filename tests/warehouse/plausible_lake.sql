@@ -13,7 +13,9 @@ CREATE TEMP TABLE leaves AS FROM (VALUES
 CREATE TEMP TABLE schedule AS FROM (VALUES
     ('a1', NULL, 'prep-1', 0, 6, 1000000), ('a1', 'gpu0', 'sweep-1', 6, 14, 1000000), ('a1', NULL, 'train-1', 16, 52, 1000000),
     ('a1', 'gpu1', 'eval-1', 54, 58, 1000000), ('a1', 'gpu0', 'tune-1', 54, 66, 500000), ('a1', 'gpu0', 'half-1', 54, 66, 250000),
-    ('b1', 'gpu0', 'serve-1', 4, 72, 1000000), ('s1', 'gpu0', 'sim-train', 26, 46, 1000000)) j(node, device, job, from_h, to_h, share_ppm);
+    ('b1', 'gpu0', 'serve-1', 4, 72, 1000000), ('s1', 'gpu0', 'sim-train', 26, 46, 1000000),
+    -- there is no such device
+    ('a1', 'gpu9', 'lost-1', 54, 58, 1000000)) j(node, device, job, from_h, to_h, share_ppm);
 
 INSERT INTO lake.ref_sites (site, zone, pue, wue_l_per_kwh, country, valid_from_ms, known_from_ms, source, estimated, writer, boot, seq, version)
 SELECT site, zone, pue, wue, zone, getvariable('t0') - 86400000::BIGINT * 60, getvariable('t0') - 86400000::BIGINT * 60,
@@ -117,8 +119,13 @@ FROM schedule JOIN (VALUES
     ('prep-1', 'ada', 'nlp', 'assistant', 'llama-mini', NULL, 'data', 'ok'), ('sweep-1', 'ada', 'nlp', 'assistant', 'llama-mini', NULL, 'experiment', 'failed'),
     ('train-1', 'ada', 'nlp', 'assistant', 'llama-mini', NULL, 'train', 'ok'), ('eval-1', 'bob', 'nlp', 'assistant', 'llama-mini-chat', 'llama-mini', 'evaluate', 'ok'),
     ('tune-1', 'bob', 'nlp', 'assistant', 'llama-mini-chat', 'llama-mini', 'finetune', 'cancelled'), ('serve-1', 'ops', 'platform', 'assistant', 'llama-mini-chat', 'llama-mini', 'inference', NULL),
+    ('lost-1', 'bob', 'nlp', 'assistant', 'llama-mini-chat', 'llama-mini', 'evaluate', 'ok'),
     ('half-1', NULL, NULL, NULL, NULL, NULL, NULL, 'ok'), ('sim-train', NULL, 'research', NULL, 'what-if-xl', NULL, 'train', 'ok'))
     j(job, "user", team, project, model, base_model, phase, status) USING (job);
+INSERT INTO lake.accounted_jobs BY NAME
+SELECT job, node, device, getvariable('t0') + from_h * 3600000 AS start_ms, getvariable('t0') + to_h * 3600000 AS end_ms, share_ppm, job = 'serve-1' AS open FROM schedule;
+INSERT INTO lake.accounted_places BY NAME
+SELECT node, site, zone, getvariable('t0') - 86400000::BIGINT * 400 AS start_ms, 4611686018427387904 AS end_ms, md5(site) AS version FROM machines LEFT JOIN sites USING (site);
 INSERT INTO lake.dim_nodes BY NAME
 SELECT node, site, if(node = 'c1', 'unknown-box', 'host-1u') AS sku, 'owned' AS ownership, getvariable('t0') - 86400000::BIGINT * 400 AS acquired_on_ms, simulated FROM machines;
 INSERT INTO lake.dim_devices BY NAME

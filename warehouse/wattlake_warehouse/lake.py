@@ -21,6 +21,8 @@ from wattlake_warehouse.marts import MACROS, MARTS, OF_WHOLE_LIVES, Mart
 _ALONE: dict[str, str | bool | int | float | list[str]] = {
     "autoinstall_known_extensions": "false", "autoload_known_extensions": "false", "allow_persistent_secrets": "false",
 }
+#: what a job held, from when to when
+_JOB_TABLES = ("dim_jobs", "accounted_jobs")
 
 
 @contextmanager
@@ -29,8 +31,9 @@ def open_lake(path: str | Path, window_ms: tuple[int, int] | None = None) -> Ite
 
     Every table of the lake is there under its plain name (`fact_energy`), and every mart
     (`footprint_by_model`). With `window_ms`, whole UTC days [from, to) in epoch ms, facts and marts hold
-    those days only, and the mart `counters`, which compares whole lives, is left out. The connection works on a private copy of the catalogue, which is deleted
-    when the context ends. WattlakeError if no lake is there, it cannot be read, or a newer Wattlake made it.
+    those days only, jobs are those that ran in them, and the mart `counters`, which compares whole lives, is left out.
+    The connection works on a private copy of the catalogue, which is deleted when the context ends.
+    WattlakeError if no lake is there, it cannot be read, or a newer Wattlake made it.
     """
     lake = Path(path)
     with tempfile.TemporaryDirectory(prefix="wattlake-", ignore_cleanup_errors=True) as private:
@@ -77,6 +80,9 @@ def _name_tables(connection: duckdb.DuckDBPyConnection, there: set[str], window_
         if window_ms and table.layer == "fact" and table.name in there:
             instant = "start_ms" if "start_ms" in table.names else "ts_ms"
             source += f" WHERE {instant} >= {window_ms[0]:d} AND {instant} < {window_ms[1]:d}"
+        elif window_ms and table.name in _JOB_TABLES and table.name in there:
+            # a job of other days is not one in which nothing was read
+            source += f" WHERE start_ms < {window_ms[1]:d} AND coalesce(end_ms, start_ms) >= {window_ms[0]:d}"
         connection.execute(f'CREATE TEMP VIEW "{table.name}" AS {source}')
         connection.execute(f'COMMENT ON VIEW "{table.name}" IS {quoted(table.doc)}')
 

@@ -142,3 +142,26 @@ def test_a_row_that_counts_twice_fails_the_gate(lake: Path) -> None:
     assert [(b["gate"], b["columns"], b["unexpected"]) for b in broken if b["blocking"]] == [
         ("fact_emissions_key", "repeated_key", 1), ("emissions_follow_energy", "rows_difference", 1), ("emissions_follow_energy", "energy_difference_mj", 1)]
     assert "node=n, device=gpu0" in str(next(b["example"] for b in broken if b["gate"] == "fact_emissions_key"))
+
+
+def test_jobs_in_which_nothing_was_read_and_jobs_that_held_too_much_are_warned_of(tmp_path: Path) -> None:
+    log = Log(tmp_path / "log")
+    log.put("readings", [{"node": "n", "device": device, "device_kind": "gpu", "epoch": "e", "ts_ms": T0 + m * 60_000, "energy_mj": m * 9_000_000,
+                          "method": "counter", "boundary": "component", "simulated": False} for device in ("gpu0", "gpu1") for m in range(61)])
+    part = {"start_ms": T0 + 600_000, "end_ms": T0 + 1_200_000, "event_ms": T0 + 1_200_000}
+    log.put("jobs", [{"job": "outer", "node": "n", **part}, {"job": "inner", "node": "n", "device": "gpu0", **part},
+                     {"job": "typo", "node": "n", "device": "gpu9", **part}, {"job": "away", "node": "m", **part},
+                     {"job": "later", "node": "n", "start_ms": T0 + 2 * HOUR, "end_ms": T0 + 3 * HOUR, "event_ms": T0 + 3 * HOUR},
+                     # half of it was read
+                     {"job": "spread", "node": "n", "device": "gpu1", **part, "share_ppm": 1}, {"job": "spread", "node": "m", "device": "gpu1", **part}])
+    run(tmp_path / "lake", log.root)
+    with open_lake(tmp_path / "lake") as connection:
+        found = {gate.name: [row[0] for row in connection.execute(f"SELECT {gate.rules[0].columns[0]} FROM ({gate.query}) ORDER BY ALL").fetchall()]
+                 for gate in gates() if gate.name in {"jobs_without_energy", "oversubscribed"}}
+        energy = dict(connection.execute("SELECT job, energy_kwh FROM footprint_by_job WHERE line = 'job_active'").fetchall())
+    assert found["jobs_without_energy"] == [
+        "away on m: no reading of the machine", "later on n: no reading in its time", "spread on m gpu1: no reading of the machine",
+        "typo on n gpu9: no reading of the device"]
+    assert found["oversubscribed"] == ["n gpu0: inner, outer", "n gpu1: outer, spread"]
+    assert {job for job, kwh in energy.items() if kwh is None} == {"away", "later", "typo"}
+    assert energy["spread"] is not None

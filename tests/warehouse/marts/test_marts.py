@@ -87,7 +87,7 @@ def test_totals_are_exact_integers(opened: duckdb.DuckDBPyConnection) -> None:
 def test_shares_stay_within_one_though_the_classes_of_a_rest_are_differences(opened: duckdb.DuckDBPyConnection) -> None:
     assert one(opened, "SELECT count(*) FROM fact_energy WHERE measured_mj < 0") > 0
     for name in FOOTPRINTS:
-        for row in rows(opened, f"FROM {name}"):
+        for row in rows(opened, f"FROM {name} WHERE energy_kwh IS NOT NULL"):
             shares = [row[f"{kind}_share"] for kind in ("measured", "integrated", "estimated", "imputed")]
             assert all(0 <= share <= 1 for share in shares)
             assert sum(shares) == pytest.approx(1)
@@ -100,6 +100,61 @@ def test_a_job_without_attributes_is_none_and_what_no_job_held_is_named(opened: 
     found = {(r["job"], r["model"], r["phase"], r["team"]) for r in rows(opened, "FROM footprint_by_job")}
     assert ("half-1", "(none)", "(none)", "(none)") in found
     assert ("(unattributed)", "(unattributed)", "(unattributed)", "(unattributed)") in found
+
+
+def test_a_job_in_which_nothing_was_read_has_unknown_energy_and_why(opened: duckdb.DuckDBPyConnection) -> None:
+    (job,) = rows(opened, "FROM footprint_by_job WHERE job = 'lost-1'")
+    assert (job["line"], job["energy_kwh"], job["location_kg"], job["not_read"]) == ("job_active", None, None, "a1 gpu9: no reading of the device")
+    (phase,) = rows(opened, "FROM footprint_by_phase WHERE phase = 'evaluate'")
+    assert phase["energy_kwh"] > 0  # of the job that was read
+    assert phase["no_energy_jobs"] == 1
+    assert one(opened, "SELECT sum(no_energy_jobs) FROM footprint_by_team") == one(opened, "SELECT sum(no_energy_jobs) FROM footprint_by_model") == 1
+    quality = rows(opened, "FROM data_quality WHERE topic = 'jobs without energy'")
+    assert [(r["subject"], r["simulated"], r["rows"], r["energy_kwh"]) for r in quality] == [("no reading of the device", False, 1, None)]
+
+
+def test_a_phase_of_which_no_job_was_read_has_unknown_energy(new_lake: Callable[..., Path], filling: str) -> None:
+    unread = "".join(f"DELETE FROM lake.{table} WHERE job = 'eval-1';" for table in ("fact_energy", "fact_emissions"))
+    with open_lake(new_lake(filling + unread)) as connection:
+        (phase,) = rows(connection, "FROM footprint_by_phase WHERE phase = 'evaluate'")
+        notes = connection.execute("SELECT job, note FROM jobs_without_energy ORDER BY job").fetchall()
+    assert (phase["energy_kwh"], phase["no_energy_jobs"]) == (None, 2)
+    assert phase["embodied_kg"] > 0
+    assert notes == [("eval-1", "no reading in its time"), ("lost-1", "no reading of the device")]
+
+
+def test_a_job_of_other_days_is_not_one_in_which_nothing_was_read(lake: Path) -> None:
+    first, day = 1_772_409_600_000, 86_400_000
+    with open_lake(lake, (first, first + day)) as connection:
+        assert rows(connection, "FROM jobs_without_energy") == []
+        assert one(connection, "SELECT count(*) FROM footprint_by_job WHERE energy_kwh IS NULL AND line = 'job_active'") == 0
+    with open_lake(lake, (first + 2 * day, first + 3 * day)) as connection:
+        assert [r["job"] for r in rows(connection, "FROM jobs_without_energy")] == ["lost-1"]
+
+
+def test_the_days_add_up_to_the_lake_and_name_team_and_site(opened: duckdb.DuckDBPyConnection) -> None:
+    assert one(opened, "SELECT sum(energy_mj) FROM daily_totals") == one(opened, "SELECT sum(energy_mj) FROM fact_energy")
+    assert one(opened, "SELECT sum(embodied_ug) FROM daily_totals") == one(opened, "SELECT sum(embodied_ug) FROM fact_embodied")
+    by_day = "SELECT team, sum(energy_kwh), sum(location_kg) FROM footprint_by_day WHERE NOT simulated GROUP BY team ORDER BY team"
+    by_team = "SELECT team, sum(energy_kwh), sum(location_kg) FROM footprint_by_team WHERE NOT simulated GROUP BY team ORDER BY team"
+    for found, given in zip(opened.execute(by_day).fetchall(), opened.execute(by_team).fetchall(), strict=True):
+        assert found[0] == given[0]
+        assert found[1:] == pytest.approx(given[1:], rel=1e-12)
+    (first,) = rows(opened, "FROM footprint_by_day WHERE day_utc = DATE '2026-03-02' AND phase = 'data'")
+    assert (first["team"], first["site"], first["model"], first["jobs"]) == ("nlp", "dublin", "llama-mini", 1)
+    assert first["embodied_kg"] > 0
+
+
+def test_embodied_emissions_fall_to_the_site_at_the_end_of_the_day_and_count_once(new_lake: Callable[..., Path], filling: str) -> None:
+    moved = """
+        DELETE FROM lake.accounted_places WHERE node = 'a1';
+        INSERT INTO lake.accounted_places BY NAME
+        SELECT 'a1' AS node, unnest(['dublin', 'oslo']) AS site, unnest([0, getvariable('t0') + 36 * 3600000]) AS start_ms,
+               unnest([getvariable('t0') + 36 * 3600000, 4611686018427387904]) AS end_ms;"""
+    with open_lake(new_lake(filling + moved)) as connection:
+        found = connection.execute("SELECT DISTINCT day(day_utc), site FROM daily_totals WHERE job = 'train-1' AND embodied_ug > 0 ORDER BY 1").fetchall()
+        assert found == [(2, "dublin"), (3, "oslo"), (4, "oslo")]
+        assert one(connection, "SELECT sum(embodied_ug) FROM daily_totals") == one(connection, "SELECT sum(embodied_ug) FROM fact_embodied")
 
 
 def test_failed_and_open_jobs_are_visible(opened: duckdb.DuckDBPyConnection) -> None:

@@ -97,6 +97,15 @@ INVARIANTS: tuple[Gate, ...] = (
                      NULL) AS missed FROM silent""", (
         Rule("none", ("missed",), "the inventory names it and nothing reads it: look after its agent, or retire it", blocking=False),
     )),
+    Gate("jobs_without_energy", "SELECT *, concat(job, ' on ', node, if(item = '(machine)', '', ' ' || item), ': ', note) AS unread FROM jobs_without_energy", (
+        Rule("none", ("unread",), "nothing was read while a job ran: its energy there is unknown: is its device mistyped, was an agent there?", blocking=False),
+    )),
+    Gate("oversubscribed", """
+        SELECT concat(node, ' ', device, ': ', string_agg(DISTINCT job, ', ' ORDER BY job)) AS shared
+        FROM fact_energy WHERE job IS NOT NULL AND list_contains(string_split(flags, ','), 'oversubscribed') GROUP BY node, device""", (
+        Rule("none", ("shared",), "jobs held more of a device than there is, so its energy is split by their shares: nested jobs, or shares not given",
+             blocking=False),
+    )),
     Gate("known_emissions", "SELECT node, coalesce(site, '') AS site, count(*) - count(location_ug) AS without_factor FROM fact_emissions GROUP BY ALL", (
         Rule("between", ("without_factor",), "energy without a grid figure: import the node's site, or its zone's grid", blocking=False, minimum=0, maximum=0),
     )),

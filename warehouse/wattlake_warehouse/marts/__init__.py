@@ -11,7 +11,10 @@ __all__ = ["MACROS", "MARTS", "NAMES", "OF_WHOLE_LIVES", "Mart"]
 #: A mart may read those before it.
 NAMES = (
     "spans",
+    "jobs_without_energy",
+    "daily_totals",
     "footprint_totals",
+    "footprint_by_day",
     "footprint_by_phase",
     "footprint_by_model",
     "footprint_by_team",

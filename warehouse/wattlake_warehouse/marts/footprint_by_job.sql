@@ -14,7 +14,7 @@
 --   start_utc [UTC]: its earliest start on any node
 --   end_utc [UTC]: its latest end
 --   nodes: on how many nodes it ran
---   energy_kwh [kWh]: IT energy
+--   energy_kwh [kWh]: IT energy; NULL where nothing was read
 --   overhead_kwh [kWh]: the facility's overhead, IT energy x (PUE - 1)
 --   location_kg [kg CO2e]: location-based Scope 2 emissions of the IT energy
 --   overhead_location_kg [kg CO2e]: location-based Scope 2 emissions of the overhead
@@ -34,7 +34,9 @@
 --   no_upstream_kwh [kWh]: energy whose upstream emissions are unknown
 --   no_water_kwh [kWh]: energy whose water is unknown
 --   no_embodied_days: item-days whose embodied emissions are unknown
+--   not_read: where nothing was read in its time, and why: its energy there is unknown and not in the sum; NULL where every part was read
 -- Caveats:
+--   Of all time: embodied emissions run from each machine's first day, energy from its first reading. `footprint_by_day` has the same by day.
 --   A sum leaves out what is unknown; the no_… column says how much that is.
 --   What a machine draws beyond its parts (`rest`) counts as the class of the machine's own reading; in fact_energy its classes are differences.
 --   What no job held is there too, under (unattributed), (pool_idle): the rows add up to the whole lake.
@@ -69,7 +71,12 @@ SELECT if(t.job IS NULL, '(' || t.line || ')', t.job) AS job,
        kwh(no_location_mj) AS no_location_kwh,
        kwh(no_upstream_mj) AS no_upstream_kwh,
        kwh(no_water_mj) AS no_water_kwh,
-       no_embodied_days
+       no_embodied_days,
+       w.not_read
 FROM footprint_totals t
 LEFT JOIN dim_jobs d ON d.job = t.job
+LEFT JOIN (
+    SELECT job, simulated, string_agg(part, '; ' ORDER BY part) AS not_read
+    FROM (SELECT DISTINCT job, simulated, concat(node, if(item = '(machine)', '', ' ' || item), ': ', note) AS part FROM jobs_without_energy)
+    GROUP BY job, simulated) w ON w.job = t.job AND w.simulated = t.simulated
 ORDER BY energy_kwh DESC, job, line, simulated

@@ -5,7 +5,7 @@
 --   model: the model; (none) where the job names none
 --   phase: data, experiment, train, finetune, evaluate, inference or other; (none) where the job names none
 --   simulated: made by `wattlake simulate`, not measured
---   energy_kwh [kWh]: IT energy
+--   energy_kwh [kWh]: IT energy; NULL where nothing was read
 --   overhead_kwh [kWh]: the facility's overhead, IT energy x (PUE - 1)
 --   location_kg [kg CO2e]: location-based Scope 2 emissions of the IT energy
 --   overhead_location_kg [kg CO2e]: location-based Scope 2 emissions of the overhead
@@ -25,7 +25,9 @@
 --   no_upstream_kwh [kWh]: energy whose upstream emissions are unknown
 --   no_water_kwh [kWh]: energy whose water is unknown
 --   no_embodied_days: item-days whose embodied emissions are unknown
+--   no_energy_jobs: jobs in which nothing was read, in whole or on one of their machines or devices: their energy is unknown and not in the sum
 -- Caveats:
+--   Of all time: embodied emissions run from each machine's first day, energy from its first reading. `footprint_by_day` has the same by day.
 --   A sum leaves out what is unknown; the no_… column says how much that is.
 --   What a machine draws beyond its parts (`rest`) counts as the class of the machine's own reading; in fact_energy its classes are differences.
 --   What no job held is there too, under (unattributed), (pool_idle): the rows add up to the whole lake.
@@ -51,7 +53,8 @@ SELECT if(t.job IS NULL, '(' || t.line || ')', coalesce(d.model, '(none)')) AS m
        kwh(sum(no_location_mj)) AS no_location_kwh,
        kwh(sum(no_upstream_mj)) AS no_upstream_kwh,
        kwh(sum(no_water_mj)) AS no_water_kwh,
-       CAST(sum(no_embodied_days) AS BIGINT) AS no_embodied_days
+       CAST(sum(no_embodied_days) AS BIGINT) AS no_embodied_days,
+       CAST(sum(no_energy_jobs) AS BIGINT) AS no_energy_jobs
 FROM footprint_totals t
 LEFT JOIN dim_jobs d ON d.job = t.job
 GROUP BY 1, 2, 3

@@ -5,7 +5,7 @@
 --   line: job_active, job_idle, pool_idle or unattributed
 --   job: the job; NULL where no job held the device
 --   simulated: made by `wattlake simulate`, not measured
---   energy_mj [mJ]: IT energy
+--   energy_mj [mJ]: IT energy; NULL where nothing was read
 --   measured_mj [mJ]: of it, counted by the hardware
 --   integrated_mj [mJ]: of it, summed up from power
 --   estimated_mj [mJ]: of it, from a model
@@ -26,38 +26,23 @@
 --   embodied_ug [µg CO2e]: embodied emissions accrued
 --   no_embodied_days: item-days whose embodied emissions are unknown
 --   estimated_embodied_ug [µg CO2e]: of embodied_ug, from an estimated or default factor
+--   no_energy_jobs: 1 for a job in which nothing was read, in whole or on one of its machines or devices
 -- Caveats:
 --   A sum leaves out what is unknown; the no_… column beside it says how much that is.
 --   What a machine draws beyond its parts (`rest`) counts as the class of the machine's own reading; in fact_energy its classes are differences.
 --   Integers are exact: energy_mj is the sum of its four classes, and over all rows it is the sum of fact_energy.
 WITH parts AS (
-    SELECT line, job, simulated, energy_mj,
-           of_class('measured', measured_mj, device_kind, energy_mj, measured_mj, integrated_mj, estimated_mj, imputed_mj) AS measured_mj,
-           of_class('integrated', integrated_mj, device_kind, energy_mj, measured_mj, integrated_mj, estimated_mj, imputed_mj) AS integrated_mj,
-           of_class('estimated', estimated_mj, device_kind, energy_mj, measured_mj, integrated_mj, estimated_mj, imputed_mj) AS estimated_mj,
-           of_class('imputed', imputed_mj, device_kind, energy_mj, measured_mj, integrated_mj, estimated_mj, imputed_mj) AS imputed_mj,
-           -- an integer before it is added up: sums of doubles depend on the order
-           CAST(round(coverage * (f.end_ms - start_ms)) AS BIGINT) AS covered_ms, expected(start_ms, f.end_ms, first_ms, s.end_ms) AS period_ms
-    FROM fact_energy f LEFT JOIN spans s USING (node, simulated)
+    FROM daily_totals
     UNION ALL BY NAME
-    SELECT line, job, simulated, overhead_mj, location_ug, overhead_location_ug, upstream_ug, water_site_ul, water_grid_ul,
-           if(overhead_mj IS NULL, energy_mj, 0) AS no_overhead_mj,
-           if(location_ug IS NULL, energy_mj, 0) AS no_location_mj,
-           if(upstream_ug IS NULL, energy_mj, 0) AS no_upstream_mj,
-           if(water_site_ul IS NULL OR water_grid_ul IS NULL, energy_mj, 0) AS no_water_mj,
-           if(estimated, energy_mj, 0) AS estimated_factor_mj
-    FROM fact_emissions
-    UNION ALL BY NAME
-    SELECT line, job, simulated, embodied_ug, if(embodied_ug IS NULL, 1, 0) AS no_embodied_days,
-           if(estimated, embodied_ug, 0) AS estimated_embodied_ug
-    FROM fact_embodied
+    -- a job that nothing was read in is there all the same, its energy unknown
+    SELECT DISTINCT 'job_active' AS line, job, simulated, 1 AS no_energy_jobs FROM jobs_without_energy
 )
 SELECT line, job, simulated,
-       CAST(coalesce(sum(energy_mj), 0) AS BIGINT) AS energy_mj,
-       CAST(coalesce(sum(measured_mj), 0) AS BIGINT) AS measured_mj,
-       CAST(coalesce(sum(integrated_mj), 0) AS BIGINT) AS integrated_mj,
-       CAST(coalesce(sum(estimated_mj), 0) AS BIGINT) AS estimated_mj,
-       CAST(coalesce(sum(imputed_mj), 0) AS BIGINT) AS imputed_mj,
+       CAST(sum(energy_mj) AS BIGINT) AS energy_mj,
+       CAST(sum(measured_mj) AS BIGINT) AS measured_mj,
+       CAST(sum(integrated_mj) AS BIGINT) AS integrated_mj,
+       CAST(sum(estimated_mj) AS BIGINT) AS estimated_mj,
+       CAST(sum(imputed_mj) AS BIGINT) AS imputed_mj,
        CAST(coalesce(sum(covered_ms), 0) AS BIGINT) AS covered_ms,
        CAST(coalesce(sum(period_ms), 0) AS BIGINT) AS period_ms,
        CAST(sum(overhead_mj) AS BIGINT) AS overhead_mj,
@@ -73,7 +58,8 @@ SELECT line, job, simulated,
        CAST(coalesce(sum(estimated_factor_mj), 0) AS BIGINT) AS estimated_factor_mj,
        CAST(sum(embodied_ug) AS BIGINT) AS embodied_ug,
        CAST(coalesce(sum(no_embodied_days), 0) AS BIGINT) AS no_embodied_days,
-       CAST(coalesce(sum(estimated_embodied_ug), 0) AS BIGINT) AS estimated_embodied_ug
+       CAST(coalesce(sum(estimated_embodied_ug), 0) AS BIGINT) AS estimated_embodied_ug,
+       CAST(coalesce(max(no_energy_jobs), 0) AS BIGINT) AS no_energy_jobs
 FROM parts
 GROUP BY line, job, simulated
 ORDER BY line, job, simulated

@@ -28,7 +28,7 @@
 --   Energy is that of the jobs whose phase is inference and whose model is this one, idle hours of the service included.
 --   Requests are all that the serving counters of the model say. Where a service ran without a job, or a job without counters, the ratio is off.
 WITH energy AS (
-    SELECT d.model, t.simulated, count(DISTINCT t.job) AS jobs, sum(energy_mj) AS energy_mj, sum(overhead_mj) AS overhead_mj,
+    SELECT d.model, t.simulated, count(DISTINCT t.job) FILTER (energy_mj IS NOT NULL) AS jobs, sum(energy_mj) AS energy_mj, sum(overhead_mj) AS overhead_mj,
            sum(location_ug) AS location_ug, sum(overhead_location_ug) AS overhead_location_ug, sum(upstream_ug) AS upstream_ug,
            sum(embodied_ug) AS embodied_ug, sum(no_location_mj) AS no_location_mj
     FROM footprint_totals t
