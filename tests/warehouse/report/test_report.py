@@ -91,7 +91,7 @@ def test_the_same_lake_gives_the_same_bytes(lake: Path, page: str) -> None:
 def test_every_section_is_there(page: str) -> None:
     text = Tags(page).text
     for heading in ("IT energy", "Facility overhead", "Location-based, Scope 2", "Upstream, Scope 3.3", "Embodied, accrued", "Coverage", "Measured",
-                    "Life cycle of each model", "Energy and the grid over time", "Jobs", "Where the energy went", "Inference", "Data movement",
+                    "Life cycle of each model", "Teams", "Energy and the grid over time", "Jobs", "Where the energy went", "Inference", "Data movement",
                     "Hardware", "Data quality", "Method and factors", "Factors in use", "Example & Sons"):
         assert heading in text
     for label in ("not market-based", "For what-if only", "average allocation", "estimate or default", "a grid operator, hourly", "facility report 2025"):
@@ -143,7 +143,8 @@ def test_simulated_figures_are_announced_and_marked(page: str, new_lake: Callabl
 
 
 def test_a_lake_of_simulated_data_only_marks_every_tile(new_lake: Callable[..., Path], filling: str) -> None:
-    only = "".join(f"DELETE FROM lake.{table} WHERE NOT simulated;" for table in ("fact_energy", "fact_emissions", "fact_embodied"))
+    only = "".join(f"DELETE FROM lake.{table} WHERE NOT simulated;" for table in ("fact_energy", "fact_emissions", "fact_embodied", "dim_jobs"))
+    only += "DELETE FROM lake.accounted_jobs WHERE job <> 'sim-train';"
     page = render(collect(new_lake(filling + only)))
     assert "All energy figures here are simulated." in page
     tiles = re.findall(r"<li><span class=\"label\">.*?</li>", page)
@@ -262,11 +263,68 @@ def test_a_window_shows_its_lines_and_the_whole_lakes_counters(lake: Path) -> No
 @pytest.mark.parametrize(("args", "said"), [
     (("--from", "yesterday"), "is no day"), (("--from", "2026-03-03", "--to", "2026-03-03"), "--to must be after --from"), (("--from", "1970-01-01"),
                                                                                                                             "out of range"),
-    (("--format", "pdf"), "not one of html, json")])
+    (("--format", "pdf"), "not one of html, json"), (("--all", "--to", "2026-03-03"), "--all with --from or --to")])
 def test_a_wrong_option_is_a_usage_error(lake: Path, args: tuple[str, ...], said: str) -> None:
     done = run("--lake", str(lake), *args)
     assert done.returncode == 2
     assert said in done.stderr
+
+
+def test_a_job_in_which_nothing_was_read_is_unknown_and_named_with_the_reason(page: str) -> None:
+    text = Tags(page).text
+    assert "In 1 job nothing was read, in whole or on a machine or device: the energy there is unknown, not zero" in text
+    assert "Jobs without energy" in text
+    assert "lost-1 a1 gpu9 llama-mini-chat nlp 2026-03-04 06:00 4.00 no reading of the device" in text
+
+
+def test_jobs_that_hold_more_than_there_is_are_said(new_lake: Callable[..., Path], filling: str) -> None:
+    nested = "UPDATE lake.fact_energy SET flags = 'conflict,oversubscribed' WHERE job IN ('tune-1', 'half-1');"
+    assert "2 jobs held more of a device than there is" in Tags(render(collect(new_lake(filling + nested)))).text
+
+
+def test_each_team_has_a_row_and_what_no_job_held_comes_last(page: str) -> None:
+    (table,) = re.findall(r"<caption>Energy and emissions of each team and project</caption>.*?</table>", page, flags=re.DOTALL)
+    teams = re.findall(r'<tr><th scope="row"><span[^>]*>([^<]*)</span>', table)
+    assert teams == ["nlp", "platform", "(none)", "(unattributed)", "research", "(unattributed)"]
+
+
+BOUGHT_LONG_AGO = """
+    INSERT INTO lake.fact_embodied BY NAME
+    SELECT getvariable('t0') - d * 86400000::BIGINT AS start_ms, getvariable('t0') - (d - 1) * 86400000::BIGINT AS end_ms, 'a1' AS node, 'unattributed' AS line,
+           1000000000 AS embodied_ug, 86400000 AS reserved_ms, md5('host') AS version, false AS estimated, false AS simulated, 'acquired_on' AS basis
+    FROM range(1, 501) r(d);
+    INSERT INTO lake.dim_jobs BY NAME
+    SELECT 'early' AS job, getvariable('t0') - 9 * 86400000::BIGINT AS start_ms, getvariable('t0') - 8 * 86400000::BIGINT AS end_ms, false AS open,
+           1 AS nodes, false AS simulated;"""
+
+
+def test_what_accrued_before_anything_was_measured_is_said_and_not_in_the_figures(new_lake: Callable[..., Path], filling: str, page: str) -> None:
+    lake = new_lake(filling + BOUGHT_LONG_AGO)
+    tile = re.compile(r"Embodied, accrued ([\d.]+) kg")
+    usual, *simulated = tile.findall(Tags(page).text)
+    found = Tags(render(collect(lake))).text
+    assert tile.findall(found) == [usual, *simulated]
+    assert "2026-03-02 00:00 to 2026-03-05 00:00 UTC" in found
+    assert "Outside the days that were measured 500 kg CO₂e of embodied emissions accrued from 2024-10-18 on and 1 job ran." in found
+    assert "Sum of the lines, whole lake" not in found
+    everything = Tags(render(collect(lake, everything=True))).text
+    assert float(tile.findall(everything)[0]) == pytest.approx(500 + float(usual), abs=1)
+    assert "Outside the days" not in everything
+
+
+def test_a_chart_of_one_hour_is_a_table(new_lake: Callable[..., Path], filling: str) -> None:
+    hour = "".join(f"DELETE FROM lake.{table} WHERE start_ms <> getvariable('t0');" for table in ("fact_energy", "fact_emissions", "fact_embodied"))
+    page = render(collect(new_lake(filling + hour)))
+    assert "Energy and grid intensity per hour" in page
+    assert "above the intensity of the grid" not in page
+
+
+def test_the_largest_model_is_in_the_chart_though_its_emissions_are_unknown(new_lake: Callable[..., Path], filling: str) -> None:
+    unknown = """UPDATE lake.fact_emissions SET location_ug = NULL, overhead_location_ug = NULL WHERE job IN ('prep-1', 'sweep-1', 'train-1');
+                 UPDATE lake.fact_embodied SET embodied_ug = NULL WHERE job IN ('prep-1', 'sweep-1', 'train-1');"""
+    words, _ = life_cycle_chart(render(collect(new_lake(filling + unknown))))
+    assert "llama-mini " in words
+    assert words.count("unknown") == 3  # both of its figures, and the simulated model's hardware
 
 
 def test_days_without_data_are_said(lake: Path) -> None:

@@ -43,7 +43,7 @@ def life_cycle(rows: list[Row]) -> str:
         if row["phase"].startswith("(") and row["phase"] != "(none)":
             continue
         model = _named(row, "model") if mixed else row["model"]
-        used[model] = used.get(model, 0.0) + row["energy_kwh"]
+        used[model] = used.get(model, 0.0) + (row["energy_kwh"] or 0.0)
         operational = _sum(row["location_kg"], row["overhead_location_kg"])
         for what, value in ((OPERATIONAL, operational), (EMBODIED, row["embodied_kg"])):
             if value is not None:
@@ -86,9 +86,10 @@ def series(rows: list[Row], zones: list[Row], step: str) -> str:
     """Energy over time above the intensity of each grid zone, on one time axis.
 
     rows: start_utc, job_kwh, no_job_kwh; zones: start_utc, zone, direct_g_per_kwh; both of one kind,
-    simulated or not. What is not known leaves a hole, nothing is drawn across it. '' if there are no rows.
+    simulated or not. What is not known leaves a hole, nothing is drawn across it. '' if there is one step or none: a
+    chart of one bar says nothing.
     """
-    if not rows:
+    if len({row["start_utc"] for row in rows}) < 2:
         return ""
     length = timedelta(hours=1) if step == "hour" else timedelta(days=1)
 

@@ -25,20 +25,24 @@ def report(
     out: Annotated[Path, typer.Option("--out", "-o", help="The file to write.", metavar="F.html")] = Path("wattlake-report.html"),
     start: Annotated[str | None, typer.Option("--from", help="First UTC day, e.g. 2026-03-01.", metavar="DAY")] = None,
     end: Annotated[str | None, typer.Option("--to", help="UTC day after the last one.", metavar="DAY")] = None,
+    everything: Annotated[bool, typer.Option("--all", help="Of all time, embodied emissions since the day of purchase included.")] = False,
     form: Annotated[str, typer.Option("--format", help="html: write the file; json: print the figures.", metavar="FORMAT")] = "html",
     config: ConfigOption = None,
     lake: LakeOption = None,
 ) -> None:
     """One HTML file for the organisation, without scripts and without network.
 
-    Prints the file's path. With `--format json` it prints the figures behind it instead.
+    Without --from and --to it covers the UTC days from the first to the last measured instant, and says
+    in a sentence what lies outside them. Prints the file's path. With `--format json` it prints the figures behind it instead.
     """
     if form not in {"html", "json"}:
         raise typer.BadParameter(f"{form!r} is not one of html, json", param_hint="--format")
     window = _window(start, end)
+    if everything and window is not None:
+        raise UsageError("--all with --from or --to", next_step="give one of them")
     settings = load(config)
     from wattlake_warehouse.report.figures import collect
-    figures = collect(lake_root(settings, lake), window)
+    figures = collect(lake_root(settings, lake), window, everything=everything)
     if form == "json":
         print(json.dumps(_plain(asdict(figures)), ensure_ascii=False, indent=1))
         return

@@ -27,6 +27,18 @@ _SPAN = """
     FROM (SELECT start_ms, end_ms FROM fact_energy UNION ALL SELECT start_ms, end_ms FROM fact_embodied)
 """
 
+#: whole UTC days from the first to the last measured instant
+_MEASURED = """
+    SELECT min(start_ms) // 86400000 * 86400000 AS from_ms, (max(end_ms) + 86399999) // 86400000 * 86400000 AS to_ms FROM fact_energy
+"""
+_OUTSIDE = """
+    SELECT simulated, kg(sum(embodied_ug)) AS embodied_kg, utc(min(start_ms)) AS from_utc, utc(max(end_ms)) AS to_utc, CAST(sum(jobs) AS BIGINT) AS jobs
+    FROM (SELECT simulated, embodied_ug, start_ms, end_ms, 0 AS jobs FROM fact_embodied WHERE start_ms < {from_ms} OR start_ms >= {to_ms}
+          UNION ALL
+          SELECT simulated, NULL, NULL, NULL, 1 FROM dim_jobs WHERE coalesce(end_ms, start_ms) < {from_ms} OR start_ms >= {to_ms})
+    GROUP BY simulated ORDER BY simulated
+"""
+
 _HEADLINE = """
     SELECT simulated, kwh(sum(energy_mj)) AS energy_kwh, kwh(sum(overhead_mj)) AS overhead_kwh, kwh(sum(energy_mj) FILTER (job IS NOT NULL)) AS job_kwh,
            kg(sum(location_ug) + sum(overhead_location_ug)) AS location_kg, kg(sum(overhead_location_ug)) AS overhead_location_kg,
@@ -36,7 +48,8 @@ _HEADLINE = """
            ratio(sum(imputed_mj), sum(energy_mj)) AS imputed_share, ratio(sum(estimated_factor_mj), sum(energy_mj)) AS estimated_factor_share,
            kwh(sum(no_overhead_mj)) AS no_overhead_kwh, kwh(sum(no_location_mj)) AS no_location_kwh, kwh(sum(no_upstream_mj)) AS no_upstream_kwh,
            CAST(sum(no_embodied_days) AS BIGINT) AS no_embodied_days, kg(sum(estimated_embodied_ug)) AS estimated_embodied_kg,
-           any_value(c.coverage) AS coverage, any_value(c.nodes) AS nodes, any_value(c.devices) AS devices
+           CAST(sum(no_energy_jobs) AS BIGINT) AS no_energy_jobs, any_value(c.coverage) AS coverage, any_value(c.nodes) AS nodes,
+           any_value(c.devices) AS devices
     FROM footprint_totals LEFT JOIN (
         SELECT simulated, portion(sum(CAST(round(covered_h * 3.6e6) AS BIGINT)), sum(CAST(round(expected_h * 3.6e6) AS BIGINT))) AS coverage,
                count(DISTINCT node) AS nodes, count(DISTINCT (node, device)) AS devices
@@ -83,6 +96,10 @@ _EMBODIED = """
 _UNKNOWN_EMBODIED = """
     SELECT basis, simulated, count(DISTINCT (node, device)) AS items FROM fact_embodied WHERE embodied_ug IS NULL GROUP BY ALL ORDER BY simulated, basis
 """
+_OVERSUBSCRIBED = """
+    SELECT simulated, count(DISTINCT job) AS jobs, kwh(sum(energy_mj)) AS energy_kwh
+    FROM fact_energy WHERE job IS NOT NULL AND list_contains(string_split(flags, ','), 'oversubscribed') GROUP BY simulated ORDER BY simulated
+"""
 _LINES = """
     SELECT line, simulated, CAST(sum(energy_mj) AS BIGINT) AS energy_mj
     FROM fact_energy GROUP BY line, simulated
@@ -105,14 +122,20 @@ _DIFFERENCES = """
 
 @dataclass(frozen=True)
 class Figures:
-    """All that the report shows. window_ms: the days asked for, or None for the whole lake."""
+    """All that the report shows.
+
+    window_ms: the days asked for; None for those of the readings, or for the whole lake.
+    outside: what lies outside the days of the readings and is not in the figures, simulated or not.
+    """
 
     window_ms: tuple[int, int] | None
     lake: Row
     from_utc: Any
     to_utc: Any
+    outside: list[Row]
     headline: list[Row]
     life_cycle: list[Row]
+    teams: list[Row]
     series: list[Row]
     series_step: str
     zones: list[Row]
@@ -127,46 +150,66 @@ class Figures:
     unknown_embodied: list[Row]
     quality: list[Row]
     silent: list[Row]
+    unread: list[Row]
+    oversubscribed: list[Row]
     factors: list[Row]
     simulated: bool = field(default=False)
 
 
-def collect(lake: Path, window_ms: tuple[int, int] | None = None) -> Figures:
-    """The figures of a lake, of the whole UTC days [from, to) in epoch ms, or of all there is.
+def collect(lake: Path, window_ms: tuple[int, int] | None = None, *, everything: bool = False) -> Figures:
+    """The figures of a lake, of the whole UTC days [from, to) in epoch ms.
 
-    WattlakeError if the lake holds nothing accounted in that time; it says what to do.
+    Without days, of those from the first to the last measured instant: embodied emissions accrue from the
+    day of purchase, and years of them beside an hour of energy mislead. What lies outside is in `outside`.
+    With `everything`, of all there is. WattlakeError if the lake holds nothing accounted in that time; it
+    says what to do.
     """
-    with open_lake(lake, window_ms) as connection:
-        about = _rows(connection, _WATERMARK)[0]
-        span = _rows(connection, _SPAN)[0]
-        if span["from_ms"] is None:
-            raise _nothing(lake, window_ms, about)
-        days = (span["to_ms"] - span["from_ms"]) / DAY_MS
-        step = "hour" if days <= _HOURLY_DAYS else "day"
-        step_ms = DAY_MS // 24 if step == "hour" else DAY_MS
-        headline = _rows(connection, _HEADLINE)
-        figures = {
-            "headline": headline,
-            "life_cycle": _rows(connection, "FROM footprint_by_phase"),
-            "series": _rows(connection, _SERIES.format(step_ms=step_ms)),
-            "zones": _rows(connection, _ZONES.format(step_ms=step_ms)),
-            "sites": _rows(connection, _SITES),
-            "jobs": _rows(connection, _JOBS),
-            "lines": _rows(connection, _LINES),
-            "inference": _rows(connection, "FROM inference"),
-            "data_movement": _rows(connection, "FROM data_movement"),
-            "embodied": _rows(connection, _EMBODIED),
-            "unknown_embodied": _rows(connection, _UNKNOWN_EMBODIED),
-            "quality": _rows(connection, "FROM data_quality"),
-            "silent": _rows(connection, "FROM silent"),
-            "factors": _rows(connection, "FROM factors_in_use"),
-        }
-        shown = _rows(connection, f"SELECT utc({span['from_ms']}) AS a, utc({span['to_ms']}) AS b")[0]
-        counted = _counted(connection) if window_ms is None else {"counters": [], "differences": []}
     if window_ms is not None:
         with open_lake(lake) as whole:  # a counter's life is not cut at the window
             counted = _counted(whole)
-    return Figures(window_ms=window_ms, lake=about, from_utc=shown["a"], to_utc=shown["b"], series_step=step,
+        with open_lake(lake, window_ms) as connection:
+            return _collected(connection, lake, window_ms, [], counted)
+    with open_lake(lake) as whole:
+        measured = _rows(whole, _MEASURED)[0]
+        outside = [] if everything or measured["from_ms"] is None else _rows(whole, _OUTSIDE.format(**measured))
+        counted = _counted(whole)
+        if not outside:
+            return _collected(whole, lake, None, [], counted)
+    with open_lake(lake, (measured["from_ms"], measured["to_ms"])) as connection:
+        return _collected(connection, lake, None, outside, counted)
+
+
+def _collected(connection: duckdb.DuckDBPyConnection, lake: Path, window_ms: tuple[int, int] | None, outside: list[Row],
+               counted: dict[str, list[Row]]) -> Figures:
+    about = _rows(connection, _WATERMARK)[0]
+    span = _rows(connection, _SPAN)[0]
+    if span["from_ms"] is None:
+        raise _nothing(lake, window_ms, about)
+    days = (span["to_ms"] - span["from_ms"]) / DAY_MS
+    step = "hour" if days <= _HOURLY_DAYS else "day"
+    step_ms = DAY_MS // 24 if step == "hour" else DAY_MS
+    headline = _rows(connection, _HEADLINE)
+    figures = {
+        "headline": headline,
+        "life_cycle": _rows(connection, "FROM footprint_by_phase"),
+        "teams": _rows(connection, "FROM footprint_by_team"),
+        "series": _rows(connection, _SERIES.format(step_ms=step_ms)),
+        "zones": _rows(connection, _ZONES.format(step_ms=step_ms)),
+        "sites": _rows(connection, _SITES),
+        "jobs": _rows(connection, _JOBS),
+        "lines": _rows(connection, _LINES),
+        "inference": _rows(connection, "FROM inference"),
+        "data_movement": _rows(connection, "FROM data_movement"),
+        "embodied": _rows(connection, _EMBODIED),
+        "unknown_embodied": _rows(connection, _UNKNOWN_EMBODIED),
+        "quality": _rows(connection, "FROM data_quality"),
+        "silent": _rows(connection, "FROM silent"),
+        "unread": _rows(connection, "FROM jobs_without_energy"),
+        "oversubscribed": _rows(connection, _OVERSUBSCRIBED),
+        "factors": _rows(connection, "FROM factors_in_use"),
+    }
+    shown = _rows(connection, f"SELECT utc({span['from_ms']}) AS a, utc({span['to_ms']}) AS b")[0]
+    return Figures(window_ms=window_ms, lake=about, from_utc=shown["a"], to_utc=shown["b"], outside=outside, series_step=step,
                    simulated=any(row["simulated"] for row in headline), **figures, **counted)
 
 

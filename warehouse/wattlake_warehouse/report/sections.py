@@ -79,16 +79,28 @@ def life_cycle_caption(figures: Figures) -> str:
     return " ".join((*said, "The models that used most energy; what no job held is in the table only."))
 
 
+def outside(figures: Figures) -> list[str]:
+    """What lies outside the days that were measured, in a sentence each: simulated or not."""
+    said = []
+    for row in figures.outside:
+        parts = [f"{_mass(row['embodied_kg'])} of embodied emissions accrued from {row['from_utc']:%Y-%m-%d} on"] if row["embodied_kg"] else []
+        parts += [f"{_counted(row['jobs'], 'job')} ran"] if row["jobs"] else []
+        if parts:
+            said.append(f"Outside the days that were measured {' and '.join(parts)}{' (simulated)' if row['simulated'] else ''}. "
+                        "That is not in these figures; wattlake report --all takes it in.")
+    return said
+
+
 def findings(figures: Figures) -> list[str]:
     """What a reader should take away, in a few sentences made from the figures."""
-    said = []
+    said = outside(figures)
     for row in figures.headline:
         kind = "simulated energy" if row["simulated"] else "energy"
         if row["job_kwh"] is not None and row["energy_kwh"]:
             said.append(f"Jobs held {share(row['job_kwh'] / row['energy_kwh'])} of the {kind}; the rest was drawn while no job held the device.")
         lost = [job for job in figures.jobs if job["simulated"] == row["simulated"] and job["status"] in {"failed", "cancelled"}]
         if lost and row["job_kwh"]:
-            used = sum(job["energy_kwh"] for job in lost)
+            used = sum(job["energy_kwh"] or 0.0 for job in lost)
             said.append(f"{_counted(len(lost), 'job')} failed or {'was' if len(lost) == 1 else 'were'} cancelled and took {ENERGY.shown(used)}, "
                         f"{share(used / row['job_kwh'])} of what jobs used.")
         if row["estimated_share"]:
@@ -98,6 +110,13 @@ def findings(figures: Figures) -> list[str]:
         if row["no_location_kwh"]:
             said.append(f"{ENERGY.shown(row['no_location_kwh'])} of the {kind} has no grid figure: its emissions are unknown, not zero, "
                         "and left out of the sums.")
+    for row in figures.headline:
+        if row["no_energy_jobs"]:
+            said.append(f"In {_counted(row['no_energy_jobs'], 'simulated job' if row['simulated'] else 'job')} nothing was read, in whole or on a machine or "
+                        "device: the energy there is unknown, not zero, and left out of the sums. A list is below.")
+    for row in figures.oversubscribed:
+        said.append(f"{_counted(row['jobs'], 'simulated job' if row['simulated'] else 'job')} held more of a device than there is, as nested jobs do: "
+                    f"{ENERGY.shown(row['energy_kwh'])} is split between them by their shares.")
     for simulated in sorted({row["simulated"] for row in figures.silent}):
         machines = sum(row["item"] == "(machine)" for row in figures.silent if row["simulated"] == simulated)
         devices = sum(row["simulated"] == simulated for row in figures.silent) - machines
@@ -112,7 +131,7 @@ def life_cycle(figures: Figures) -> Table:
     used: dict[tuple[bool, str], float] = {}
     for row in figures.life_cycle:
         key = (row["simulated"], row["model"])
-        used[key] = used.get(key, 0.0) + row["energy_kwh"]
+        used[key] = used.get(key, 0.0) + (row["energy_kwh"] or 0.0)
     ordered = sorted(figures.life_cycle, key=lambda r: (r["simulated"], r["model"].startswith("("), -used[r["simulated"], r["model"]],
                                                         r["model"], phase_order(r["phase"])))
     # the rows of no job are shown whatever the number of models
@@ -120,10 +139,26 @@ def life_cycle(figures: Figures) -> Table:
     rows = [r for r in ordered if r in models or r["model"].startswith("(")]
     rows = [{**r, "overhead_and_it_kg": _plus(r["location_kg"], r["overhead_location_kg"])} for r in rows]
     return table("Life cycle of each model, by phase", rows, (
-        words("Model", rows, "model"), words("Phase", rows, "phase"), amounts("IT energy", rows, "energy_kwh", ENERGY),
+        words("Model", rows, "model"), words("Phase", rows, "phase"), amounts("IT energy", rows, "energy_kwh", ENERGY, "", "no_energy_jobs"),
         amounts("Location-based", rows, "overhead_and_it_kg", MASS, CO2E, "no_location_kwh"),
         amounts("Upstream", rows, "upstream_kg", MASS, CO2E, "no_upstream_kwh"),
         amounts("Embodied", rows, "embodied_kg", MASS, CO2E, "no_embodied_days"), shares("Measured", rows, "measured_share")), len(ordered))
+
+
+def teams(figures: Figures) -> Table:
+    """Per team and project: those that used most first, what no job held last."""
+    def place(row: Row) -> tuple[object, ...]:
+        return row["simulated"], row["jobs"] == 0, -(row["energy_kwh"] or 0.0), row["team"], row["project"]
+
+    rows = sorted(figures.teams, key=place)
+    rows = [{**r, "overhead_and_it_kg": _plus(r["location_kg"], r["overhead_location_kg"])} for r in rows]
+    shown = [r for n, r in enumerate(rows) if n < _ROWS or r["jobs"] == 0]
+    return table("Energy and emissions of each team and project", shown, (
+        words("Team", shown, "team"), words("Project", shown, "project"), counts("Jobs", shown, "jobs"),
+        amounts("IT energy", shown, "energy_kwh", ENERGY, "", "no_energy_jobs"),
+        amounts("Location-based", shown, "overhead_and_it_kg", MASS, CO2E, "no_location_kwh"),
+        amounts("Upstream", shown, "upstream_kg", MASS, CO2E, "no_upstream_kwh"),
+        amounts("Embodied", shown, "embodied_kg", MASS, CO2E, "no_embodied_days")), len(rows))
 
 
 def series(rows: list[Row], step: str) -> Table:
@@ -239,6 +274,15 @@ def silent(figures: Figures) -> Table:
     return table("Silent machines and devices", rows, (
         words("Machine", rows, "node"), words("Device", rows, "item"), words("Site", rows, "site"), words("What", rows, "note"),
         instants("Last reading, UTC", rows, "last_utc"), numbers("Silent for", rows, "silent_h", "h")), len(figures.silent))
+
+
+def unread(figures: Figures) -> Table:
+    """Jobs in which nothing was read, and why."""
+    rows = figures.unread[:_ROWS]
+    return table("Jobs without energy", rows, (
+        words("Job", rows, "job"), words("Machine", rows, "node"), words("Device", rows, "item"), words("Model", rows, "model", "(none)"),
+        words("Team", rows, "team", "(none)"), instants("Start, UTC", rows, "start_utc"), amounts("Duration", rows, "duration_h", DURATION),
+        words("Why", rows, "note")), len(figures.unread))
 
 
 def factors(figures: Figures) -> Table:
