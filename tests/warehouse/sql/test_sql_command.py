@@ -60,6 +60,31 @@ def test_control_characters_cannot_command_the_terminal(lake: Path) -> None:
     assert r"x\ny" in done.stdout
 
 
+def test_a_path_in_the_place_of_a_table_is_told_to_be_out_of_reach(lake: Path) -> None:
+    done = run("FROM '/etc/passwd'", lake=lake)
+    assert done.returncode == 1
+    assert "files are out of reach" in done.stderr
+    assert "pg_" not in done.stderr
+
+
+def test_a_wide_result_on_a_terminal_comes_row_by_row_with_a_hint(lake: Path) -> None:
+    parent, child = pty.openpty()
+    done = subprocess.run([*COMMAND, "sql", "FROM footprint_by_job WHERE job = 'train-1'", "--lake", str(lake)], stdin=subprocess.DEVNULL, stdout=child,
+                          stderr=subprocess.PIPE, text=True, timeout=120, env={**os.environ, "COLUMNS": "80", "NO_COLOR": "1"})
+    os.close(child)
+    printed = ""
+    while select.select([parent], [], [], 1)[0]:
+        try:
+            printed += os.read(parent, 65536).decode()
+        except OSError:  # all is read, and the other end is closed
+            break
+    os.close(parent)
+    assert done.returncode == 0, done.stderr
+    assert printed.splitlines()[0] == "-- 1 --"
+    assert "model                         llama-mini" in printed
+    assert "too wide for the terminal as a table" in done.stderr
+
+
 def test_what_is_not_allowed_exits_2_and_what_fails_1(lake: Path, tmp_path: Path) -> None:
     refused = run("DROP TABLE lake.fact_energy", lake=lake)
     assert (refused.returncode, refused.stdout) == (2, "")

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+import re
 import signal
 import sys
 from pathlib import Path
@@ -24,6 +25,8 @@ from wattlake_warehouse.sql.messages import Answer, Columns, End, Failure, Quest
 from wattlake_warehouse.sql.statements import RefusedError, checked
 
 _MIB = 1 << 20
+#: what is said of `FROM '/some/file'`
+_FILE = re.compile(r"Table with name \S*[/\\]\S* does not exist")
 #: rows that travel together
 _BATCH = 1000
 _PR_SET_PDEATHSIG = 1
@@ -119,6 +122,9 @@ def _failure(error: Exception, limits: Limits) -> Failure:
         return Failure(f"the result is larger than {limits.result_mib} MiB", "select fewer columns or rows")
     if isinstance(error, duckdb.OutOfMemoryException | MemoryError):
         return Failure(f"it needs more memory than {limits.memory_mib} MiB", "ask for less at once, or raise --memory")
+    if _FILE.search(str(error)):
+        # DuckDB takes the path for a table and proposes one that sounds like it
+        return Failure("files are out of reach: a statement can read the lake and nothing else", "`SHOW TABLES` lists what there is")
     return Failure(str(error), "mend the statement; `SHOW TABLES` lists what there is, `DESCRIBE name` its columns")
 
 

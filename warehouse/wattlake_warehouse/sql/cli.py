@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import sys
 from pathlib import Path
 from typing import Annotated, Any
@@ -12,14 +13,13 @@ import typer
 from wattlake_contracts.config import data_home, lake_root, load
 from wattlake_contracts.errors import INCOMPLETE, UsageError
 from wattlake_contracts.options import ConfigOption, FormatOption, LakeOption, check_format, emit, say
+from wattlake_warehouse.sql import table
 from wattlake_warehouse.sql.limits import Limits
 from wattlake_warehouse.sql.listing import everything
 from wattlake_warehouse.sql.session import Session, open_session
 
 app = typer.Typer(rich_markup_mode=None)
 _USUAL = Limits()
-#: control characters (C0 but tab and line feed, DEL, C1) could command the terminal that a table is printed on
-_CONTROL = {c: f"\\x{c:02x}" for c in (*range(32), *range(127, 160))} | {9: "\\t", 10: "\\n"}
 
 
 @app.command()
@@ -83,10 +83,17 @@ def _ask(session: Session, query: str, form: str) -> bool:
 
 
 def _print(columns: list[str], rows: list[list[Any]], form: str) -> None:
-    if form == "table" and columns == ["explain_key", "explain_value"]:
-        for _, plan in rows:  # a drawing, not a cell
-            print(str(plan).translate(_CONTROL | {10: "\n"}))
+    if form != "table":
+        emit(columns, rows, form)
         return
-    if form == "table":
-        rows = [[v.translate(_CONTROL) if isinstance(v, str) else v for v in row] for row in rows]
-    emit(columns, rows, form)
+    if columns == ["explain_key", "explain_value"]:
+        for _, plan in rows:  # a drawing, not a cell
+            print(str(plan).translate(table.CONTROL | {10: "\n"}))
+        return
+    terminal = sys.stdout.isatty()
+    lines, hint = table.lines(columns, rows, shutil.get_terminal_size().columns if terminal else None)
+    if terminal and lines and not os.environ.get("NO_COLOR"):
+        lines[0] = f"\x1b[1m{lines[0]}\x1b[0m"
+    print("\n".join(lines))
+    if hint:
+        say(hint)
