@@ -146,6 +146,10 @@ UNION ALL
 SELECT node, device, device_kind, 'e1', start_ms + 3600000, after_mj, boundary, simulated, start_ms + 3600000, 1 FROM summed
 QUALIFY h = max(h) OVER (PARTITION BY node, device);
 
+-- what the bounds were taken from: here every reading is one
+INSERT INTO lake.raw_readings BY NAME
+SELECT node, device, device_kind, epoch, ts_ms, energy_mj, 'counter' AS method, boundary, simulated, 'boot-1' AS boot, row_number() OVER (PARTITION BY node ORDER BY ts_ms, device) AS seq
+FROM lake.reading_bounds;
 INSERT INTO lake.rejects BY NAME
 FROM (VALUES ('readings', 'a1/x/5/3', 'energy_mj: -5 is below 0', '{"energy_mj":-5}'), ('readings', 'a1/x/6/1', 'energy_mj: -5 is below 0', '{}'),
              ('jobs', 'jobs.csv line 3', 'the end must be after the start', 'x,<script>alert(1)</script>')) r(kind, place, reason, body);

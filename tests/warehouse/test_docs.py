@@ -40,3 +40,15 @@ def test_sql_md_names_the_limits_that_are() -> None:
     page = (DOCS / "sql.md").read_text(encoding="utf-8")
     limits = Limits()
     assert f"`--timeout` ({limits.timeout_s:g} s), `--memory` ({limits.memory_mib} MiB), `--limit` ({limits.rows:,} rows" in page
+
+
+def test_the_traced_figure_is_what_its_rows_factors_and_readings_give(session: Session) -> None:
+    job, facts, factor, readings = (next(e for e in EXAMPLES if start in e) for start in (
+        "SELECT job, location_kg FROM", "energy_mj, location_ug, basis", "AS by_hand_ug", "FROM raw_readings"))
+    ((_, location_kg),) = session.ask(job).rows
+    rows = session.ask(facts).rows
+    assert sum(row[4] or 0 for row in rows) / 1e9 == pytest.approx(location_kg, rel=1e-12)
+    (traced,) = session.ask(factor).rows
+    energy_mj, _, location_ug, by_hand_ug = traced[:4]
+    assert location_ug == by_hand_ug
+    assert session.ask(readings).rows[-1][2] == energy_mj

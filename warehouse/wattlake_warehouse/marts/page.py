@@ -18,6 +18,8 @@ behind them [accounting.md](accounting.md), for examples [sql.md](sql.md).
 
 - Sums are over the facts' integers. Units are converted in the last step, so names and units agree (`energy_kwh`, `location_kg`).
 - What is unknown is NULL, never 0. A sum that leaves something out has a column beside it that says how much (`no_location_kwh`).
+- A footprint is of all time, and embodied emissions begin with the day of purchase, long before the first reading.
+  `footprint_by_day` has dates; [sql.md](sql.md) asks it for last month.
 - Location-based (Scope 2), upstream (Scope 3.3), marginal and embodied emissions are separate columns. The one sum,
   `operational_plus_embodied_kg`, is named for what it is. Nothing here is market-based.
 - `simulated` is part of every grain: what `wattlake simulate` made is never mixed with what sensors measured.
