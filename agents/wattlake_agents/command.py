@@ -10,7 +10,7 @@ import sys
 from importlib.metadata import entry_points
 from importlib.metadata import version as installed_version
 from types import FrameType
-from typing import Any, NoReturn
+from typing import Any
 
 import typer
 from typer.core import TyperCommand, TyperGroup
@@ -98,18 +98,18 @@ class _Interrupts:
     def __init__(self) -> None:
         self.came = False
         # who started this in the background may have it ignore Ctrl-C, which stays so
-        if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        self._mine = signal.getsignal(signal.SIGINT) is signal.default_int_handler
+        if self._mine:
             signal.signal(signal.SIGINT, self._note)
+
+    def over(self) -> None:
+        """From here on Ctrl-C ends the process at once: all is done, and Python's own tidying up would tell of it at length."""
+        if self._mine:
+            signal.signal(signal.SIGINT, signal.SIG_DFL)
 
     def _note(self, _number: int, _frame: FrameType | None) -> None:
         self.came = True
         raise KeyboardInterrupt
-
-
-def _leave_interrupted() -> NoReturn:
-    # what is left to do is short, and a second Ctrl-C need not wait for it
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
-    sys.exit(INTERRUPTED)
 
 
 def main() -> None:
@@ -119,12 +119,12 @@ def main() -> None:
     try:
         app(prog_name="wattlake")
     except KeyboardInterrupt:
-        _leave_interrupted()
+        sys.exit(INTERRUPTED)
     except WattlakeError as error:
         if debug:
             raise
         if interrupts.came:
-            _leave_interrupted()
+            sys.exit(INTERRUPTED)
         print(f"wattlake: {error}", file=sys.stderr)
         sys.exit(error.exit_code)
     except BrokenPipeError:
@@ -135,6 +135,8 @@ def main() -> None:
         if debug:
             raise
         if interrupts.came:
-            _leave_interrupted()
+            sys.exit(INTERRUPTED)
         print(f"wattlake: {type(error).__name__}: {error}\n  next: run it again as `wattlake --debug …` for the traceback", file=sys.stderr)
         sys.exit(FAILED)
+    finally:
+        interrupts.over()

@@ -1,0 +1,41 @@
+"""The `wattlake` command itself: completion, misspelt variables, and what an agent-only install says."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+WATTLAKE = Path(sys.executable).with_name("wattlake")
+
+
+def wattlake(*arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([str(WATTLAKE), *arguments], capture_output=True, text=True, check=False, timeout=60, env={**os.environ, **variables})
+
+
+@pytest.mark.parametrize(("words", "offered"), [("wattlake sim", ["simulate"]), ("wattlake lake ver", ["verify"]), ("wattlake run --unt", ["--until"])])
+def test_a_shell_completes_commands_and_options(words: str, offered: list[str]) -> None:
+    count = len(words.split()) - 1
+    done = wattlake(COMP_WORDS=words, COMP_CWORD=str(count), _WATTLAKE_COMPLETE="complete_bash")
+    assert done.stdout.split() == offered
+
+
+def test_completion_is_installed_by_the_command_itself_and_no_other() -> None:
+    assert "--install-completion" in wattlake("--help").stdout
+    assert "--install-completion" not in wattlake("lake", "--help").stdout
+    assert "completion" not in wattlake("run", "--help").stdout
+
+
+def test_a_misspelt_variable_is_told_and_stops_nothing() -> None:
+    done = wattlake("simulate", "--help", WATTLAKE_LAEK="x")
+    assert done.returncode == 0
+    assert done.stderr == "wattlake: the variable WATTLAKE_LAEK means nothing to wattlake; did you mean WATTLAKE_LAKE?\n"
+
+
+def test_nothing_asked_for_is_a_mistake_of_usage_that_shows_the_help() -> None:
+    done = wattlake()
+    assert done.returncode == 2
+    assert "Commands:" in done.stdout + done.stderr
