@@ -35,35 +35,43 @@ def find_context(connection: duckdb.DuckDBPyConnection, wanted: pa.Table) -> Con
     connection.register("wanted_in", wanted)
     connection.execute("CREATE OR REPLACE TEMP TABLE wanted AS SELECT DISTINCT day_ms, node, hour_ms FROM wanted_in")
     connection.unregister("wanted_in")
+    _bounds(connection)
     _near(connection)
-    # Beside an hour that is opened stands an edge that is an outlier: open its hour as well, and look again.
+    # Next to a wanted hour, or to an hour that is opened, stands an edge that is an outlier: open its hour as well, and look again.
     while connection.execute("""
         INSERT INTO wanted
-        WITH line AS (
+        WITH numbered AS (SELECT *, row_number() OVER (PARTITION BY day_ms, node ORDER BY hour_ms) AS upto FROM wanted),
+        line AS (
             SELECT DISTINCT ON (n.day_ms, n.node, device, life, ts_ms) n.day_ms, n.node, device, life, n.hour_ms, ts_ms, energy_mj,
-                   w.node IS NOT NULL AS full_hour
-            FROM near n LEFT JOIN wanted w ON w.day_ms = n.day_ms AND w.node = n.node AND w.hour_ms = n.hour_ms
+                   coalesce(w.hour_ms = n.hour_ms, false) AS full_hour, coalesce(w.upto, 0) AS upto
+            FROM near n ASOF LEFT JOIN numbered w ON w.day_ms = n.day_ms AND w.node = n.node AND n.hour_ms >= w.hour_ms
             WHERE NOT power ORDER BY n.day_ms, n.node, device, life, ts_ms, energy_mj DESC),
+        -- whether the time from this reading to the next is in an hour that is opened, or spans one that is wanted and has no reading
         beside AS (
             SELECT *, lag(energy_mj) OVER w AS before, lead(energy_mj) OVER w AS after,
-                   lag(full_hour) OVER w OR lead(full_hour) OVER w AS at_full
-            FROM line WINDOW w AS (PARTITION BY day_ms, node, device, life ORDER BY ts_ms))
-        SELECT DISTINCT day_ms, node, hour_ms FROM beside
-        WHERE NOT full_hour AND at_full AND before <= after AND NOT (energy_mj BETWEEN before AND after)
+                   full_hour OR lead(full_hour) OVER w OR lead(upto) OVER w - CAST(lead(full_hour) OVER w AS INTEGER) > upto AS at_full
+            FROM line WINDOW w AS (PARTITION BY day_ms, node, device, life ORDER BY ts_ms)),
+        sides AS (SELECT *, at_full OR lag(at_full) OVER (PARTITION BY day_ms, node, device, life ORDER BY ts_ms) AS near_full FROM beside)
+        SELECT DISTINCT day_ms, node, hour_ms FROM sides
+        WHERE NOT full_hour AND near_full AND before <= after AND NOT (energy_mj BETWEEN before AND after)
         RETURNING 1""").fetchall():
-        pass
+        _near(connection)
     edges = connection.execute(f"SELECT day_ms, {_COLUMNS} FROM near ANTI JOIN wanted USING (day_ms, node, hour_ms) ORDER BY day_ms").to_arrow_table()
     opened = connection.execute("FROM wanted SEMI JOIN near USING (day_ms, node, hour_ms) ORDER BY ALL").to_arrow_table()
     return Context(edges, opened)
 
 
-def _near(connection: duckdb.DuckDBPyConnection) -> None:
-    """`near`: the edges of each series from a few of its hours before a day's first wanted hour to a few after the last."""
+def _bounds(connection: duckdb.DuckDBPyConnection) -> None:
+    """`bounds`: the edges of all series of the nodes, the hours of each numbered."""
     connection.execute(f"""
         CREATE OR REPLACE TEMP TABLE bounds AS
         SELECT {_COLUMNS}, hour_ms, CASE WHEN power_mw IS NULL THEN epoch ELSE '' END AS life, power_mw IS NOT NULL AS power,
                dense_rank() OVER (PARTITION BY node, device, life, power ORDER BY hour_ms) AS place
         FROM {ALIAS}.reading_bounds SEMI JOIN wanted USING (node)""")
+
+
+def _near(connection: duckdb.DuckDBPyConnection) -> None:
+    """`near`: the edges of each series from a few of its hours before a day's first wanted or opened hour to a few after the last."""
     # places are counted and joined by equality, for a comparison of spans would meet every hour with every day
     connection.execute(f"""
         CREATE OR REPLACE TEMP TABLE near AS

@@ -18,6 +18,8 @@ from wattlake_pipelines.account.references import FOREVER_MS, References
 #: Whether a reading counts depends on its neighbours, and theirs on theirs: this many readings
 #: beyond a new one are looked at again.
 REACH_READINGS = 4
+#: So many hours with readings to either side hold as many that count, but where outliers follow on outliers for longer.
+_NEAR_HOURS = 12
 
 
 @dataclass(frozen=True)
@@ -88,23 +90,21 @@ def _beyond_limits(connection: duckdb.DuckDBPyConnection, now: References) -> No
     A limit counts where an interval begins, and an interval may end hours after the limit does.
     """
     old = connection.execute(f"SELECT * FROM {ALIAS}.accounted_devices").to_arrow_table()
-    _spans_table(connection, "limit_spans", [s for s in changed_spans(old, now.devices, "node", ["device", "max_power_mw"]) if s[2] < FOREVER_MS])
+    ended = [s for s in changed_spans(old, now.devices, "node", ["device", "max_power_mw"]) if s[2] < FOREVER_MS]
+    if not ended:
+        return
+    _spans_table(connection, "limit_spans", ended)
+    _counted(connection, f"SELECT *, false AS fresh FROM {ALIAS}.reading_bounds WHERE node IN (SELECT key FROM limit_spans)")
     connection.execute(f"""
         INSERT INTO energy_spans
-        WITH hours AS (
-            SELECT node, device, CASE WHEN power_mw IS NULL THEN epoch ELSE '' END AS life, power_mw IS NOT NULL AS power, hour_ms,
-                   count(DISTINCT ts_ms) AS readings
-            FROM {ALIAS}.reading_bounds WHERE node IN (SELECT key FROM limit_spans) GROUP BY ALL),
-        counted AS (
-            SELECT *, (sum(readings) OVER through)::BIGINT AS upto, (sum(readings) OVER through)::BIGINT - readings AS before
-            FROM hours WINDOW through AS (PARTITION BY node, device, life, power ORDER BY hour_ms)),
+        WITH series AS (SELECT DISTINCT node, device, epoch, power FROM counted),
         ended AS (
-            SELECT key, to_ms, c.device, c.life, c.power, c.upto
-            FROM (SELECT DISTINCT key, to_ms, device, life, power FROM limit_spans JOIN hours ON node = key) s ASOF JOIN counted c
-                ON c.node = s.key AND c.device = s.device AND c.life = s.life AND c.power = s.power AND s.to_ms > c.hour_ms)
-        SELECT e.key, e.to_ms, max(b.hour_ms) + {HOUR_MS}
-        FROM ended e ASOF JOIN counted b
-            ON b.node = e.key AND b.device = e.device AND b.life = e.life AND b.power = e.power AND e.upto + {REACH_READINGS} > b.before
+            SELECT s.node, s.to_ms, s.device, s.epoch, s.power, c.upto
+            FROM (SELECT DISTINCT e.*, to_ms FROM limit_spans JOIN series e ON node = key) s ASOF JOIN counted c
+                ON c.node = s.node AND c.device = s.device AND c.epoch = s.epoch AND c.power = s.power AND s.to_ms > c.hour_ms)
+        SELECT e.node, e.to_ms, max(b.hour_ms) + {HOUR_MS}
+        FROM ended e ASOF JOIN reach_on b
+            ON b.node = e.node AND b.device = e.device AND b.epoch = e.epoch AND b.power = e.power AND e.upto + {REACH_READINGS} > b.before
         GROUP BY ALL HAVING max(b.hour_ms) + {HOUR_MS} > e.to_ms""")
 
 
@@ -122,40 +122,68 @@ def _spans_table(connection: duckdb.DuckDBPyConnection, name: str, spans: list[t
     connection.unregister("spans_in")
 
 
+def _counted(connection: duckdb.DuckDBPyConnection, edges: str) -> None:
+    """`counted`: per series and hour, how many of its edges count, up to and before it; edges: a query on reading_bounds with a column fresh.
+
+    An outlier does not count, nor is it a wall: what changes before it may show behind it. `reach_back` and `reach_on` say
+    which is the first, or the last, of the hours that have as many before them.
+    """
+    connection.execute(f"""
+        CREATE OR REPLACE TEMP TABLE counted AS
+        WITH line AS (
+            SELECT node, device, CASE WHEN power_mw IS NULL THEN epoch ELSE '' END AS epoch, power_mw IS NOT NULL AS power, hour_ms, ts_ms,
+                   max(energy_mj) AS energy_mj, bool_or(fresh) AS fresh, bool_or(NOT fresh) AS old
+            FROM ({edges}) GROUP BY ALL),
+        judged AS (
+            SELECT *, coalesce(lag(energy_mj) OVER w <= lead(energy_mj) OVER w
+                               AND NOT (energy_mj BETWEEN lag(energy_mj) OVER w AND lead(energy_mj) OVER w), false) AS outlier
+            FROM line WINDOW w AS (PARTITION BY node, device, epoch, power ORDER BY ts_ms)),
+        hours AS (
+            SELECT node, device, epoch, power, hour_ms, count(*) FILTER (NOT outlier) AS readings, bool_or(fresh) AS fresh,
+                   min(ts_ms) FILTER (fresh) AS first_fresh, max(ts_ms) FILTER (fresh) AS last_fresh, list_sort(list(ts_ms) FILTER (old)) AS old,
+                   arg_min(outlier, ts_ms) AS outlier_first, arg_max(outlier, ts_ms) AS outlier_last
+            FROM judged GROUP BY ALL)
+        SELECT *, (sum(readings) OVER through)::BIGINT AS upto, (sum(readings) OVER through)::BIGINT - readings AS before
+        FROM hours WINDOW through AS (PARTITION BY node, device, epoch, power ORDER BY hour_ms)""")
+    connection.execute("""
+        CREATE OR REPLACE TEMP TABLE reach_back AS SELECT node, device, epoch, power, upto, min(hour_ms) AS hour_ms FROM counted GROUP BY ALL""")
+    connection.execute("""
+        CREATE OR REPLACE TEMP TABLE reach_on AS SELECT node, device, epoch, power, before, max(hour_ms) AS hour_ms FROM counted GROUP BY ALL""")
+
+
 def _reading_hours(connection: duckdb.DuckDBPyConnection, first_batch: int | None) -> None:
     """(node, hour) that the readings landed since first_batch touch, from neighbour to neighbour."""
     if first_batch is None:
         connection.execute("CREATE OR REPLACE TEMP TABLE reading_hours (node VARCHAR, hour_ms BIGINT)")
         return
+    # first the hours near those of new readings, some to either side, in which a change may show: they are few
     connection.execute(f"""
-        CREATE OR REPLACE TEMP TABLE edges AS
-        WITH touched AS (SELECT DISTINCT node, device FROM {ALIAS}.reading_bounds WHERE batch >= {first_batch})
-        SELECT node, device, CASE WHEN power_mw IS NULL THEN epoch ELSE '' END AS epoch, power_mw IS NOT NULL AS power, hour_ms, ts_ms,
-               batch >= {first_batch} AS fresh
-        FROM {ALIAS}.reading_bounds SEMI JOIN touched USING (node, device)""")
-    connection.execute("""
-        CREATE OR REPLACE TEMP TABLE series_hours AS
-        SELECT node, device, epoch, power, hour_ms, count(DISTINCT ts_ms) AS readings, bool_or(fresh) AS fresh,
-               min(ts_ms) FILTER (fresh) AS first_fresh, max(ts_ms) FILTER (fresh) AS last_fresh,
-               list_sort(list_distinct(list(ts_ms) FILTER (NOT fresh))) AS old
-        FROM edges GROUP BY ALL""")
-    # A new reading inside the two outermost old ones on a side cannot change what lies beyond that side.
+        CREATE OR REPLACE TEMP TABLE near_hours AS
+        WITH hours AS (
+            SELECT node, device, hour_ms, bool_or(batch >= {first_batch}) AS fresh, power_mw IS NOT NULL AS power,
+                   CASE WHEN power_mw IS NULL THEN epoch ELSE '' END AS life
+            FROM {ALIAS}.reading_bounds
+            SEMI JOIN (SELECT DISTINCT node, device FROM {ALIAS}.reading_bounds WHERE batch >= {first_batch}) USING (node, device) GROUP BY ALL)
+        FROM hours QUALIFY bool_or(fresh) OVER (PARTITION BY node, device, life, power ORDER BY hour_ms
+                                                ROWS BETWEEN {_NEAR_HOURS} PRECEDING AND {_NEAR_HOURS} FOLLOWING)""")
+    _counted(connection, f"""
+        SELECT b.*, b.batch >= {first_batch} AS fresh FROM {ALIAS}.reading_bounds b SEMI JOIN near_hours n
+        ON n.node = b.node AND n.device = b.device AND n.hour_ms = b.hour_ms AND n.power = (b.power_mw IS NOT NULL)
+           AND n.life = CASE WHEN b.power_mw IS NULL THEN b.epoch ELSE '' END""")
+    # A new reading inside the two outermost old ones on a side cannot change what lies beyond that side, unless the outermost is an outlier.
     connection.execute(f"""
         CREATE OR REPLACE TEMP TABLE reading_hours AS
-        WITH counted AS (
-            SELECT *, (sum(readings) OVER through)::BIGINT AS upto, (sum(readings) OVER through)::BIGINT - readings AS before
-            FROM series_hours WINDOW through AS (PARTITION BY node, device, epoch, power ORDER BY hour_ms)),
-        hours AS (
+        WITH hours AS (
             SELECT *, before - {REACH_READINGS} AS least, upto + {REACH_READINGS} AS most,
-                   len(old) IS NULL OR len(old) < 2 OR first_fresh <= old[2] AS reaches_back,
-                   len(old) IS NULL OR len(old) < 2 OR last_fresh >= old[-2] AS reaches_on
+                   len(old) IS NULL OR len(old) < 2 OR first_fresh <= old[2] OR outlier_first AS reaches_back,
+                   len(old) IS NULL OR len(old) < 2 OR last_fresh >= old[-2] OR outlier_last AS reaches_on
             FROM counted WHERE fresh),
         -- the earliest hour with fewer than the reach of readings between it and this one, and the latest
         spans AS (
             SELECT node, hour_ms AS from_ms, hour_ms AS to_ms FROM hours
-            UNION ALL SELECT h.node, b.hour_ms, h.hour_ms FROM (FROM hours WHERE reaches_back) h ASOF JOIN counted b
+            UNION ALL SELECT h.node, b.hour_ms, h.hour_ms FROM (FROM hours WHERE reaches_back) h ASOF JOIN reach_back b
                 ON b.node = h.node AND b.device = h.device AND b.epoch = h.epoch AND b.power = h.power AND h.least < b.upto
-            UNION ALL SELECT h.node, h.hour_ms, b.hour_ms FROM (FROM hours WHERE reaches_on) h ASOF JOIN counted b
+            UNION ALL SELECT h.node, h.hour_ms, b.hour_ms FROM (FROM hours WHERE reaches_on) h ASOF JOIN reach_on b
                 ON b.node = h.node AND b.device = h.device AND b.epoch = h.epoch AND b.power = h.power AND h.most > b.before)
         SELECT DISTINCT node, unnest(range(from_ms, to_ms + 1, {HOUR_MS})) AS hour_ms FROM (SELECT DISTINCT * FROM spans)""")
 

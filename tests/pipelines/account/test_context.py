@@ -57,3 +57,16 @@ def test_an_outlier_beside_an_hour_opens_its_hour_too(lake: Path) -> None:
     with Committer(lake) as committer:
         opened = find_context(committer.connection, _wanted(24)).opened
     assert [(ts - T0) // HOUR for ts in opened["hour_ms"].to_pylist()] == [23, 24]
+
+
+def test_an_outlier_beside_hours_without_readings_of_its_own_device_opens_its_hour_too(tmp_path: Path) -> None:
+    """gpu0 is read until hour 2, last by an outlier, and from hour 6 on; hour 4, in which another device is read, lies between."""
+    log = Log(tmp_path / "log")
+    for device, at in (("gpu0", ((0, 0), (121, 10), (122, 20), (150, 10**9), (360, 30), (361, 40), (362, 50))), ("gpu1", ((240, 0), (260, 9)))):
+        log.put("readings", [
+            {"node": "n", "device": device, "device_kind": "gpu", "epoch": "e", "ts_ms": T0 + minute * 60_000, "energy_mj": mj, "method": "counter",
+             "boundary": "component", "simulated": False} for minute, mj in at])
+    run(tmp_path / "lake", log.root)
+    with Committer(tmp_path / "lake") as committer:
+        opened = find_context(committer.connection, _wanted(4)).opened
+    assert [(ts - T0) // HOUR for ts in opened["hour_ms"].to_pylist()] == [2, 4]

@@ -44,3 +44,27 @@ def test_a_limit_told_of_late_reaches_as_far_as_the_interval_that_began_under_it
     found = rows(tmp_path / "lake", "SELECT start_ms, energy_mj, flags FROM lake.fact_energy ORDER BY ALL")
     assert found == [(MIDNIGHT - 2 * HOUR, 500, None), (MIDNIGHT - HOUR, 500, "implausible"), (MIDNIGHT + 2 * HOUR, 500, "implausible"),
                      (MIDNIGHT + 3 * HOUR, 1000, None), (MIDNIGHT + 4 * HOUR, 500, None)]
+
+
+@pytest.mark.parametrize("hours", [3, 6, 20])
+def test_outliers_that_follow_on_outliers_are_one_interval_on_both_sides_of_midnight(tmp_path: Path, hours: int) -> None:
+    """0, 100, 1, 101, 2, …: each is out of line with its neighbours, so that all lies between the first reading and the last."""
+    log = Log(tmp_path / "log")
+    ups_and_downs = [(i * HOUR + 1, abs(i + hours) // 2 + 100 * (i + hours & 1)) for i in range(-hours, hours + 1)]
+    log.put("readings", _readings(*ups_and_downs))
+    run(tmp_path / "lake", log.root)
+    found = rows(tmp_path / "lake", "SELECT sum(energy_mj), count(*), string_agg(DISTINCT flags) FROM lake.fact_energy")
+    first, last = ups_and_downs[0][1], ups_and_downs[-1][1]
+    assert found == [(last - first, 2 * hours + 1, "outlier")]
+    assert {e for (e,) in rows(tmp_path / "lake", "SELECT DISTINCT energy_mj FROM lake.fact_energy")} <= {0, 1}
+
+
+def test_a_late_reading_before_outliers_makes_anew_what_is_behind_them(tmp_path: Path) -> None:
+    """159, 0, 159, then 0 hours later: no interval reaches over. With a 0 before them all three are outliers, and one does."""
+    log = Log(tmp_path / "log")
+    log.put("readings", _readings((1000, 159), (2000, 0), (3000, 159), (4 * HOUR, 0)))
+    run(tmp_path / "lake", log.root)
+    log.put("readings", _readings((0, 0)))
+    run(tmp_path / "lake", log.root)
+    found = rows(tmp_path / "lake", "SELECT start_ms, energy_mj, flags FROM lake.fact_energy ORDER BY ALL")
+    assert found == [(MIDNIGHT + h * HOUR, 0, "outlier") for h in range(4)]
