@@ -98,7 +98,7 @@ INVARIANTS: tuple[Gate, ...] = (
         Rule("none", ("missed",), "the inventory names it and nothing reads it: look after its agent, or retire it", blocking=False),
     )),
     Gate("jobs_without_energy", "SELECT *, concat(job, ' on ', node, if(item = '(machine)', '', ' ' || item), ': ', note) AS unread FROM jobs_without_energy", (
-        Rule("none", ("unread",), "nothing was read while a job ran: its energy there is unknown: is its device mistyped, was an agent there?", blocking=False),
+        Rule("none", ("unread",), "nothing was read while a job ran, so its energy is unknown: is its device mistyped, was an agent there?", blocking=False),
     )),
     Gate("oversubscribed", """
         SELECT concat(node, ' ', device, ': ', string_agg(DISTINCT job, ', ' ORDER BY job)) AS shared
