@@ -125,6 +125,8 @@ def _failure(error: Exception, limits: Limits) -> Failure:
     if _FILE.search(str(error)):
         # DuckDB takes the path for a table and proposes one that sounds like it
         return Failure("files are out of reach: a statement can read the lake and nothing else", "`SHOW TABLES` lists what there is")
+    if isinstance(error, duckdb.IOException):
+        return Failure(str(error), "`wattlake lake verify` says which files of the lake are gone or altered")
     return Failure(str(error), "mend the statement; `SHOW TABLES` lists what there is, `DESCRIBE name` its columns")
 
 
