@@ -72,7 +72,7 @@ def test_a_lake_that_was_moved_is_read_all_the_same(new_lake: Callable[..., Path
 def test_a_relative_path_will_do(lake: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(lake.parent)
     with open_lake(lake.name) as connection:
-        assert count(connection, "dim_jobs") == 8
+        assert count(connection, "dim_jobs") == 9
 
 
 def test_no_lake_there_says_how_to_make_one(tmp_path: Path) -> None:
