@@ -65,7 +65,8 @@ def run(stage: Stage) -> str:
     """Land what is on the log and account for it."""
     done = json.loads(stage.wattlake("run", "--format", "json"))[0]
     phases = json.loads(stage.wattlake("sql", "--format", "json", _ENERGY))
-    total, by_phase = sum(row["j"] for row in phases), ", ".join(f"{row['phase']} {row['j']:.0f}" for row in phases)
+    total = sum(row["j"] or 0 for row in phases)
+    by_phase = ", ".join(f"{row['phase']} {'unknown' if row['j'] is None else format(row['j'], '.0f')}" for row in phases)
     return f"{done['rows']:,} rows landed, none rejected; {total:.0f} J: {by_phase}"
 
 
