@@ -128,9 +128,10 @@ BAD = {
     5: ("n", "wall", "2024-05-01T00:00:33Z", "inf", "not a finite number"),
     6: ("n", "wall", "2024-05-01T00:00:34Z", "1e300", "too large"),
     7: ("n", "wall", "2024-05-01T00:00:35Z", "9007199254741", "above the maximum"),
-    8: ("n", "wall", "2024-05-01T00:00:36Z", "1,5", "no number"),
+    8: ("n", "wall", "2024-05-01T00:00:36Z", "1,5", "decimal comma"),
     9: ("n", "wall", "last Tuesday", 100, "no time"),
     10: (None, "wall", "2024-05-01T00:00:37Z", 100, "node"),
+    11: ("n", "wall", "2024-05-01T00:00:38Z", "a lot", "no number"),
 }
 
 
