@@ -36,6 +36,7 @@ test: $(STAMP) ## The tests that take minutes
 	$(BIN)/pytest -n $(WORKERS) --dist worksteal -m "not slow" $(PYTEST_ARGS)
 
 test-all: $(STAMP) ## Every test
+	$(UV_SYNC) --group bench --quiet
 	$(BIN)/pytest -n $(WORKERS) --dist worksteal $(PYTEST_ARGS)
 
 lint: $(STAMP) ## Style, types and the one-way rule

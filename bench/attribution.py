@@ -94,7 +94,7 @@ def _elements(committer: Committer, staging: Path) -> tuple[list[DayElement], pa
 
 def _attribute(element: DayElement, staging: Path) -> pa.Table:
     """Files to the rows of fact_energy: the part of the element that the query does too."""
-    return day_energy(element, staging, pq.read_table(staging / f"{element.name}.energy"), DayReferences.read(staging, element.day_ms))
+    return day_energy(element, staging, pq.read_table(staging / f"{element.name}.energy"), DayReferences.read(staging, element))
 
 
 def _gpus(facts: pa.Table) -> int:
