@@ -117,6 +117,8 @@ def _each(text: pa.Array, where: pa.Array, of: Callable[[str], int | float | str
 def _whole_of(text: str, shift: int) -> int | str:
     with localcontext(prec=len(text) + 50):
         scaled = Decimal(text).scaleb(shift)
+        if not scaled:
+            return 0  # whatever its exponent
         if scaled.adjusted() > 19:
             return TOO_LARGE
         nearest = scaled.to_integral_value(ROUND_HALF_EVEN)

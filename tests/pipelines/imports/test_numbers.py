@@ -8,7 +8,7 @@ from fractions import Fraction
 
 import pyarrow as pa
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from wattlake_contracts.kinds import GRID
@@ -47,6 +47,7 @@ def real_oracle(text: str, scale: float) -> float | None:
 
 
 @given(texts, st.sampled_from([1.0, 1000.0, 1e6, 1e9]))
+@example(["0e400", "-0e999", "0.00e-500", "0e20"], 1.0)
 @settings(max_examples=200, deadline=None)
 def test_every_integer_is_what_decimal_says(cells: list[str | None], scale: float) -> None:
     values, why = whole(pa.array(cells, pa.string()), scale)
