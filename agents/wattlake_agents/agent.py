@@ -9,7 +9,7 @@ import threading
 import time
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -24,9 +24,14 @@ from wattlake_agents.sensors.registry import open_sensors
 from wattlake_agents.sensors.sensor import Sensor
 from wattlake_agents.spool import Spool, refused
 from wattlake_agents.state import EPOCHS, HEARTBEAT, INVENTORY, JOBS, boot_id, make_state_dir, node_name, read, replace, state_dir
-from wattlake_contracts.config import AgentConfig, Config, log_root
+from wattlake_contracts.config import AgentConfig, Config
 from wattlake_contracts.errors import WattlakeError
+from wattlake_contracts.filelog.format import MAX_RECORD_BYTES
 from wattlake_contracts.filelog.partition import LogError
+from wattlake_contracts.log_address import KafkaLog, log_address, spool_root
+
+if TYPE_CHECKING:
+    from wattlake_agents.shipping import Shipping
 
 BEAT_S = 10.0
 RENEW_S = 60.0
@@ -39,7 +44,7 @@ _START_S = 10.0
 class Agent:
     """Reads this machine's energy counters and writes them to the log until told to stop.
 
-    config: what to do. log: the file log's address (default: the configuration's). sensors: the
+    config: what to do. log: the log's address (default: the configuration's). sensors: the
     readers (default: those of the configuration). events: a structlog logger for what happens.
     """
 
@@ -50,11 +55,16 @@ class Agent:
         self.state = state_dir(self.config)
         self.stop = threading.Event()
         self.started_ms = time.time_ns() // 1_000_000
-        self.log = log_root(config, log)
+        self.address = log_address(config, log)
+        #: the file log, or the spool from which it is shipped
+        self.log = spool_root(config, log)
+        self._kafka = config.kafka
+        self.shipping: Shipping | None = None
         make_state_dir(self.state)
         self._events = events
         self._boot_id = boot_id(Path(self.config.proc_root))
-        self.spool = Spool(self.log, self.node, f"agent.{self.node}", max_bytes=self.config.spool_max_mib * 2**20)
+        self.spool = Spool(self.log, self.node, f"agent.{self.node}", max_bytes=self.config.spool_max_mib * 2**20,
+                           max_record_bytes=self._record_bytes)
         self.inventory = Inventory(self.node, self.config, read(self.state / INVENTORY))
         kept = epochs.decode(read(self.state / EPOCHS), self._boot_id)
         self._kept = dict(kept)
@@ -65,12 +75,18 @@ class Agent:
         self._reported_records = self._reported_rows = 0
         self._state_failed = False
         self._event_beat_at = self._complain_at = 0.0
-        self._complained = False
+        self._complained = self._ship_complained = False
+        self._ship_complain_at = 0.0
         self._claim: int | None = None
         self._open = False
         self._stopped_ms = 0
         #: when the loop last gave a sign of life
         self.last_beat_ms = 0
+
+    @property
+    def _record_bytes(self) -> int:
+        """The largest record that the log takes."""
+        return min(MAX_RECORD_BYTES, self._kafka.max_record_bytes) if isinstance(self.address, KafkaLog) else MAX_RECORD_BYTES
 
     def open(self) -> None:
         """Take the state folder and this node's part of the log. WattlakeError if they cannot be had, above all by a second agent."""
@@ -80,6 +96,16 @@ class Agent:
         except LogError as error:
             self._let_go()
             raise refused(error, self.log, self.node) from error
+        if isinstance(self.address, KafkaLog):
+            # kafka-python is not loaded for a file log
+            from wattlake_agents.shipping import Shipping
+
+            try:
+                self.shipping = Shipping(self.log, self.address, self._kafka)
+            except WattlakeError:
+                self.spool.close()
+                self._let_go()
+                raise
         self._open = True
 
     def run(self) -> None:
@@ -101,10 +127,14 @@ class Agent:
         deadline = time.monotonic() + _START_S
         while not all(r.started.is_set() for r in self.readers) and time.monotonic() < deadline and not self.stop.wait(0.01):
             pass
-        self._say("started", node=self.node, log=str(self.log), devices=[d.name for r in self.readers for d in r.devices])
+        if self.shipping is not None:
+            self.shipping.start()
+        self._say("started", node=self.node, log=str(self.address), devices=[d.name for r in self.readers for d in r.devices])
         self._loop()
         self.flush()
         self.spool.close()
+        if self.shipping is not None:
+            self.shipping.stop()
         self._stopped_ms = time.time_ns() // 1_000_000
         self.beat()
         spool = self.spool
@@ -160,7 +190,7 @@ class Agent:
                          "detail": f"cpu {process.cpu_s():.1f} s, memory {process.rss_bytes() >> 20} MiB, {self.spool.rows} rows, "
                                    f"{left_out} false readings left out"})
         self.spool.add_json("nodes", rows)
-        for payload, count in messages(self.node, runs):
+        for payload, count in messages(self.node, runs, self._record_bytes):
             self.spool.add("readings", payload, count, arrow=True)
         self._sync()
         for event in events:
@@ -170,6 +200,9 @@ class Agent:
     def _sync(self) -> bool:
         """Write what waits. That it cannot be written is said at once, and then seldom."""
         written = self.spool.sync()
+        if self.shipping is not None:
+            self.shipping.wake()
+            self._say_shipping(self.shipping)
         if self.spool.error and time.monotonic() >= self._complain_at:
             self._say("write_failed", "warning", error=self.spool.error, log=str(self.log), records_waiting=self.spool.pending,
                       rows_given_up=self.spool.lost_rows)
@@ -178,6 +211,16 @@ class Agent:
             self._say("write_recovered", rows_given_up=self.spool.lost_rows)
             self._complained, self._complain_at = False, 0.0
         return written
+
+    def _say_shipping(self, shipping: Shipping) -> None:
+        """That nothing goes to Kafka is said at once, and then seldom."""
+        error = shipping.error
+        if error and time.monotonic() >= self._ship_complain_at:
+            self._say("ship_failed", "warning", error=error, log=str(self.address))
+            self._ship_complained, self._ship_complain_at = True, time.monotonic() + EVENT_BEAT_S
+        elif self._ship_complained and not error:
+            self._say("ship_recovered", log=str(self.address))
+            self._ship_complained, self._ship_complain_at = False, 0.0
 
     def beat(self) -> None:
         """Write the heartbeat file."""
@@ -203,6 +246,7 @@ class Agent:
             records=spool.written, rows=spool.rows, pending_records=spool.pending, lost_records=spool.lost_records,
             lost_rows=self._lost_rows(), write_error=spool.error, cpu_s=process.cpu_s(), rss_bytes=process.rss_bytes(),
             readers=[reader_health(r) for r in self.readers], stopped_ms=self._stopped_ms, pid_namespace=process.pid_namespace(),
+            shipping=self.shipping.state() if self.shipping is not None else None,
         )
 
     def _event_row(self, event: Event) -> dict[str, object]:
@@ -221,6 +265,8 @@ class Agent:
             found.append(f"{records - self._reported_records} of the oldest records deleted: the log is at agent.spool_max_mib")
         if rows > self._reported_rows:
             found.append(f"{rows - self._reported_rows} rows given up in memory: the log could not be written")
+        if self.shipping is not None:
+            found += self.shipping.losses()
         self._reported_records, self._reported_rows = records, rows
         return [{"node": self.node, "event": "records_lost", "detail": detail, "event_ms": now_ms} for detail in found]
 

@@ -25,6 +25,27 @@ class ReaderHealth(msgspec.Struct):
     left_out: int = 0
 
 
+class ShippingHealth(msgspec.Struct):
+    """How shipping to Kafka does. Instants in epoch ms, 0 for never or none.
+
+    backlog: records written down and not acknowledged by the brokers, and about how many bytes they
+    are. refused: records that no topic takes, set aside. damaged: records of the spool that could not be read.
+    """
+
+    beat_ms: int
+    log: str
+    state: str
+    backlog_records: int
+    backlog_bytes: int
+    oldest_unacked_ms: int
+    acked_records: int
+    damaged_records: int
+    refused_records: int
+    rebuilt: int
+    last_ack_ms: int
+    error: str
+
+
 class Heartbeat(msgspec.Struct):
     """What the agent says of itself every `beat_s` seconds, and at its end. Instants in epoch ms, 0 for never.
 
@@ -53,6 +74,7 @@ class Heartbeat(msgspec.Struct):
     readers: list[ReaderHealth]
     stopped_ms: int = 0
     pid_namespace: int = 0
+    shipping: ShippingHealth | None = None
 
 
 def load(folder: Path) -> Heartbeat | None:
@@ -67,7 +89,7 @@ def load(folder: Path) -> Heartbeat | None:
 
 
 #: What may be wrong with an agent, in the order in which it is told.
-CAUSES = ("not_running", "hangs", "reads_nothing", "writes_nothing", "write_failed")
+CAUSES = ("not_running", "hangs", "reads_nothing", "writes_nothing", "write_failed", "sends_nothing", "loses")
 
 
 class Ailment(NamedTuple):
@@ -99,6 +121,23 @@ def ailments(beat: Heartbeat, now_ms: int) -> list[Ailment]:
         found.append(Ailment("writes_nothing", f"it writes nothing to the log ({beat.pending_records} records wait): check the disk and {beat.log}"))
     if beat.write_error:
         found.append(Ailment("write_failed", f"the last write failed: {beat.write_error}"))
+    if beat.shipping is not None:
+        found += _shipping_ailments(beat.shipping, beat, now_ms)
+    return found
+
+
+def _shipping_ailments(shipping: ShippingHealth, beat: Heartbeat, now_ms: int) -> list[Ailment]:
+    found = []
+    # a record waits for its turn for some seconds at most; a backlog that shrinks is no illness
+    silent_ms = now_ms - max(shipping.last_ack_ms, beat.started_ms)
+    why = f": {shipping.error}" if shipping.error else ""
+    if now_ms - shipping.beat_ms > 60_000 and now_ms - beat.beat_ms < 60_000:
+        found.append(Ailment("sends_nothing", f"what ships to {shipping.log} hangs: restart the agent"))
+    if shipping.backlog_records and silent_ms > 1000 * (2 * beat.flush_s + 3 * beat.beat_s + 30):
+        found.append(Ailment("sends_nothing", f"it sends nothing to {shipping.log} ({shipping.backlog_records} records wait){why}"))
+    if shipping.refused_records or shipping.damaged_records:
+        found.append(Ailment("loses", f"{shipping.refused_records} records were refused and set aside, {shipping.damaged_records} of the spool "
+                                      f"could not be read{why}"))
     return found
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from wattlake_agents import process
-from wattlake_agents.health import CAUSES, ailments
+from wattlake_agents.health import CAUSES, ShippingHealth, ailments
 from wattlake_contracts.errors import UsageError, WattlakeError
 
 if TYPE_CHECKING:
@@ -66,6 +66,8 @@ class AgentCollector:
             family = CounterMetricFamily(name, text, labels=("node",))
             family.add_metric((node,), value)
             yield family
+        if beat.shipping is not None:
+            yield from _shipping(node, beat.shipping, beat.beat_ms)
         for name, text, value in (
             ("wattlake_agent_resident_bytes", "Memory of the agent itself.", process.rss_bytes()),
             ("wattlake_agent_records_waiting", "Records that wait for the disk.", beat.pending_records),
@@ -75,6 +77,25 @@ class AgentCollector:
             gauge = GaugeMetricFamily(name, text, labels=("node",))
             gauge.add_metric((node,), value)
             yield gauge
+
+
+def _shipping(node: str, shipping: ShippingHealth, now_ms: int) -> Iterator[Any]:
+    from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
+
+    for family, name, text, value in (
+        (GaugeMetricFamily, "wattlake_ship_backlog_records", "Records written down and not acknowledged by the brokers.", shipping.backlog_records),
+        (GaugeMetricFamily, "wattlake_ship_backlog_bytes", "About how many bytes they are.", shipping.backlog_bytes),
+        (GaugeMetricFamily, "wattlake_ship_oldest_unacked_seconds", "Age of the oldest of them, 0 if there is none.",
+         max(0, now_ms - shipping.oldest_unacked_ms) / 1000 if shipping.oldest_unacked_ms else 0),
+        (GaugeMetricFamily, "wattlake_ship_last_ack_timestamp_seconds", "When the brokers last acknowledged a record.", shipping.last_ack_ms / 1000),
+        (CounterMetricFamily, "wattlake_ship_acknowledged_records", "Records acknowledged by the brokers.", shipping.acked_records),
+        (CounterMetricFamily, "wattlake_ship_refused_records", "Records that no topic takes, set aside.", shipping.refused_records),
+        (CounterMetricFamily, "wattlake_ship_damaged_records", "Records of the spool that could not be read.", shipping.damaged_records),
+        (CounterMetricFamily, "wattlake_ship_rebuilt", "Times that the connection was made anew.", shipping.rebuilt),
+    ):
+        found = family(name, text, labels=("node",))
+        found.add_metric((node,), value)
+        yield found
 
 
 def serve(agent: Agent, address: str) -> Callable[[], None]:

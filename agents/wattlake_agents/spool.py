@@ -22,8 +22,6 @@ from wattlake_contracts.record import ARROW, JSON, Meta
 #: What may wait in memory for the disk to have room again.
 PENDING_BYTES = 8 * 2**20
 _SEGMENT_BYTES = 16 * 2**20
-#: Half of what a record may hold.
-_JSON_BYTES = MAX_RECORD_BYTES // 2
 
 
 class Spool:
@@ -34,12 +32,15 @@ class Spool:
     log because it reached its bound.
     """
 
-    def __init__(self, root: Path, node: str, partition: str, *, max_bytes: int | None = None, pending_bytes: int = PENDING_BYTES) -> None:
+    def __init__(self, root: Path, node: str, partition: str, *, max_bytes: int | None = None, pending_bytes: int = PENDING_BYTES,
+                 max_record_bytes: int = MAX_RECORD_BYTES) -> None:
         self.root, self.node, self.boot = root, node, secrets.token_hex(8)
         self.error = ""
         self.lost_rows = self.written = self.rows = 0
         self.last_sync_ms = 0
         self._partition, self._max_bytes, self._pending_limit = partition, max_bytes, pending_bytes
+        #: half of what a record may hold
+        self._max_record_bytes, self._json_bytes = max_record_bytes, max_record_bytes // 2
         self._writer: LogWriter | None = None
         self._metas: dict[tuple[str, str], Meta] = {}
         self._pending: deque[tuple[Meta, int, bytes, int, int]] = deque()
@@ -66,7 +67,8 @@ class Spool:
         try:
             # whole segments are deleted, so a small log needs small ones
             segment = _SEGMENT_BYTES if self._max_bytes is None else min(_SEGMENT_BYTES, max(self._max_bytes // 8, MAX_RECORD_BYTES))
-            self._writer = LogWriter(self.root, self._partition, segment_bytes=segment, max_bytes=self._max_bytes)
+            self._writer = LogWriter(self.root, self._partition, segment_bytes=segment, max_bytes=self._max_bytes,
+                                     max_record_bytes=self._max_record_bytes)
         except OSError as error:
             if not passing(error):
                 raise LogError(f"cannot write the log in {self.root}: {error.strerror}") from error
@@ -96,7 +98,7 @@ class Spool:
         if not rows:
             return
         payload = msgspec.json.encode(rows)
-        if len(payload) > _JSON_BYTES and len(rows) > 1:
+        if len(payload) > self._json_bytes and len(rows) > 1:
             self.add_json(kind, rows[: len(rows) // 2])
             self.add_json(kind, rows[len(rows) // 2 :])
         else:

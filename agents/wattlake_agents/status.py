@@ -35,11 +35,24 @@ def _rows(beat: Heartbeat, state: str) -> list[tuple[str, object]]:
         ("started", _when(beat.started_ms)), ("stopped", _when(beat.stopped_ms)),
         ("last_sign_of_life", _when(beat.beat_ms)), ("last_reading", _when(beat.last_reading_ms)),
         ("last_write", _when(beat.last_sync_ms)), ("records_written", beat.records), ("rows_written", beat.rows),
+        *_shipping_rows(beat),
         ("records_waiting", beat.pending_records), ("records_lost", beat.lost_records), ("rows_lost", beat.lost_rows),
         ("readings_left_out", sum(r.left_out for r in beat.readers)),
         ("cpu_s", round(beat.cpu_s, 3)), ("memory_mib", round(beat.rss_bytes / 2**20, 1)),
         ("readers", [f"{r.name} {r.state}" + (f" ({', '.join(r.devices)})" if r.devices else "") for r in beat.readers]),
         ("reader_errors", [p.replace("\n  ", "; ") for r in beat.readers if r.state in ("failing", "hung") for p in r.problems]),
+    ]
+
+
+def _shipping_rows(beat: Heartbeat) -> list[tuple[str, object]]:
+    shipping = beat.shipping
+    if shipping is None:
+        return []
+    return [
+        ("ships_to", shipping.log), ("shipping", shipping.state), ("backlog_records", shipping.backlog_records), ("backlog_bytes", shipping.backlog_bytes),
+        ("oldest_unacked", _when(shipping.oldest_unacked_ms)), ("last_acknowledged", _when(shipping.last_ack_ms)),
+        ("records_acknowledged", shipping.acked_records), ("records_refused", shipping.refused_records), ("records_damaged", shipping.damaged_records),
+        ("connections_made_anew", shipping.rebuilt), ("shipping_error", shipping.error or None),
     ]
 
 

@@ -49,10 +49,12 @@ def _near(path: Path) -> str:
 
 
 def how_to_install(extra: str) -> str:
-    """What to do to get an extra: from where this copy came, for a package of this name elsewhere may be anybody's."""
+    """What to do to get an extra, or several with commas between: from where this copy came, for a package of this name elsewhere may be anybody's."""
     source = _source_folder()
     folder = f"in {shlex.quote(str(source))}" if source else "in the source folder that this copy was installed from"
-    return f"{folder}: pip install '.[{extra}]' (or '.[all]'), or uv sync --extra {extra}"
+    # `all` is all that a lake needs, and no servers
+    everything = "" if "servers" in extra else " (or '.[all]')"
+    return f"{folder}: pip install '.[{extra}]'{everything}, or uv sync {' '.join(f'--extra {one}' for one in extra.split(','))}"
 
 
 def _source_folder() -> Path | None:

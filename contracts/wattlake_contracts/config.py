@@ -8,7 +8,7 @@ import tomllib
 from collections.abc import Mapping
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import msgspec
 
@@ -58,6 +58,33 @@ class LakeConfig(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     round_mib: Annotated[int, msgspec.Meta(ge=1, le=1_048_576)] = 1024
 
 
+class KafkaConfig(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
+    """How Kafka is reached, and how the agent ships to it. The password is no key: it comes from a file or WATTLAKE_KAFKA_PASSWORD."""
+
+    #: what the names of all topics begin with
+    prefix: str = "wattlake."
+    #: never a password over an unencrypted connection
+    security_protocol: Literal["PLAINTEXT", "SSL", "SASL_SSL"] = "PLAINTEXT"
+    sasl_mechanism: Literal["SCRAM-SHA-256", "SCRAM-SHA-512", "PLAIN"] = "SCRAM-SHA-512"
+    username: str = ""
+    password_file: str = ""
+    #: PEM files: whom to trust (the system's authorities if empty), and who this is
+    ca_file: str = ""
+    cert_file: str = ""
+    key_file: str = ""
+    key_password_file: str = ""
+    #: where records wait for the broker; `spool` under the data home if empty
+    spool_dir: str = ""
+    #: bytes sent and not acknowledged yet
+    in_flight_mib: Annotated[float, msgspec.Meta(ge=1, le=1024)] = 8.0
+    #: how fast what piled up while the broker was away is sent after it, beside what is new
+    replay_mib_per_s: Annotated[float, msgspec.Meta(gt=0, le=1024)] = 4.0
+    #: a producer whose oldest record waits longer for its acknowledgement is built anew
+    stuck_s: Annotated[float, msgspec.Meta(ge=5, le=86_400)] = 60.0
+    #: the largest record that the topics take
+    max_record_bytes: Annotated[int, msgspec.Meta(ge=10_000, le=16_000_000)] = 1_000_000
+
+
 class ReportConfig(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     """How the report presents itself."""
 
@@ -70,14 +97,15 @@ class Config(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     log: str = ""
     lake: str = ""
     agent: AgentConfig = AgentConfig()
+    kafka: KafkaConfig = KafkaConfig()
     pipelines: LakeConfig = LakeConfig()
     report: ReportConfig = ReportConfig()
 
 
 #: The sections and what they hold; '' for what stands before the first one.
-SECTIONS: Mapping[str, type[msgspec.Struct]] = {"": Config, "agent": AgentConfig, "pipelines": LakeConfig, "report": ReportConfig}
+SECTIONS: Mapping[str, type[msgspec.Struct]] = {"": Config, "agent": AgentConfig, "kafka": KafkaConfig, "pipelines": LakeConfig, "report": ReportConfig}
 #: Variables that are no key of the file.
-_OTHER_VARIABLES = ("WATTLAKE_CONFIG", "WATTLAKE_DEBUG", "WATTLAKE_JOB")
+_OTHER_VARIABLES = ("WATTLAKE_CONFIG", "WATTLAKE_DEBUG", "WATTLAKE_JOB", "WATTLAKE_KAFKA_PASSWORD")
 
 
 def data_home() -> Path:
@@ -136,7 +164,7 @@ def _wrong(error: msgspec.ValidationError, file: Path, given: Mapping[str, str])
         wanted = what.removesuffix(", got `str`").replace("Expected", "expected").replace("`float`", "a number").replace("`int`", "a whole number")
         return UsageError(f"{os.environ[name]!r} will not do: {wanted.replace('`bool`', 'true or false')}", subject=f"the variable {name}",
                           next_step="mend it, or unset it; see docs/configuration.md")
-    known = "log, lake, [agent], [pipelines], [report]; see docs/configuration.md"
+    known = "log, lake, [agent], [kafka], [pipelines], [report]; see docs/configuration.md"
     return UsageError(str(error), subject=str(file), next_step=f"known keys: {known}")
 
 
@@ -157,26 +185,3 @@ def _override(table: dict[str, object]) -> dict[str, str]:
                 inner[key] = value.split(",") if key == "readers" else value
                 taken[f"{section}.{key}" if section else key] = name
     return taken
-
-
-def log_root(config: Config, option: str | None = None) -> Path:
-    """The folder of the file log: option, else configuration, else the data home."""
-    address = option or config.log
-    if not address:
-        return data_home() / "log"
-    scheme, colon, rest = address.partition(":")
-    if colon and scheme == "file" and rest:
-        return Path(rest)
-    raise UsageError(f"{address!r} is no log address", next_step="write file:DIR")
-
-
-def lake_root(config: Config, option: str | None = None, log: str | None = None) -> Path:
-    """The lake's folder: option, else configuration, else `lake` beside the log that is given or configured.
-
-    So two logs are never mixed in one lake unless somebody says so. log: the --log of a command that
-    has one.
-    """
-    if told := option or config.lake:
-        return Path(told)
-    # absolute, so that a log that is the current folder has something beside it
-    return log_root(config, log).absolute().parent / "lake"

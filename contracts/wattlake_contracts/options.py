@@ -13,7 +13,7 @@ import typer
 
 ConfigOption = Annotated[str | None, typer.Option("--config", help="wattlake.toml to read [default: ./wattlake.toml if there].", metavar="FILE")]
 LakeOption = Annotated[str | None, typer.Option("--lake", help="Folder of the lake.", metavar="DIR")]
-LogOption = Annotated[str | None, typer.Option("--log", help="The log, as file:DIR.", metavar="ADDRESS")]
+LogOption = Annotated[str | None, typer.Option("--log", help="The log: file:DIR or kafka:HOST:PORT.", metavar="ADDRESS")]
 FormatOption = Annotated[str, typer.Option("--format", help="How to print data: table, json or csv.", metavar="FORMAT")]
 FORMATS = ("table", "json", "csv")
 

@@ -55,7 +55,8 @@ class Damage:
     """A stretch of a partition that cannot be read: what was in it is lost.
 
     offset: the first one lost. records: how many, by the next good record's offset; 0 if no offset
-    is missing (bytes that belong to no record). raw: the first bytes of it.
+    is missing (bytes that belong to no record). raw: the first bytes of it. lost: False where the bytes
+    are all there, and make no record.
     """
 
     offset: int
@@ -64,3 +65,4 @@ class Damage:
     position: int
     reason: str
     raw: bytes
+    lost: bool = True

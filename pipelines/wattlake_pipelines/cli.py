@@ -15,6 +15,7 @@ import typer
 from wattlake_contracts import config as configuration
 from wattlake_contracts.column import EARLIEST_MS, LATEST_MS
 from wattlake_contracts.errors import INCOMPLETE
+from wattlake_contracts.log_address import lake_root, log_address
 from wattlake_contracts.options import ConfigOption, FormatOption, LakeOption, LogOption, check_format, emit, say
 from wattlake_pipelines.lake.room import room_in
 from wattlake_pipelines.telling import Progress, accounted_line, asking, landed_line, tell_mixture, tell_places
@@ -85,22 +86,23 @@ def _work(config_file: str | None, lake: str | None, log: str | None, form: str,
     began = time.monotonic()
     outcome: dict[str, object] = {}
     lines: list[str] = []
-    root = configuration.log_root(config, log) if landing else None
-    target = configuration.lake_root(config, lake, log)
-    if root is not None:
-        from wattlake_contracts.filelog.partition import partitions
+    address = log_address(config, log) if landing else None
+    target = lake_root(config, lake, log)
+    source = None
+    if address is not None:
+        from wattlake_pipelines.land.open_source import open_source
 
         # a log that is not there is the user's mistake: say so before a lake is made
-        partitions(root)
-    tell_places(root, target)
+        source = open_source(address, config.kafka)
+    tell_places(address, target)
     progress = Progress()
     with room_in(target), _open(config, target) as committer:
         try:
-            if root is not None:
-                tell_mixture(committer, root)
+            if source is not None:
+                tell_mixture(committer, source.identity)
                 from wattlake_pipelines.land.land import land
 
-                landed = land(committer, root, round_bytes=config.pipelines.round_mib * 2**20, pieces=ranges, options=beam or (),
+                landed = land(committer, source, round_bytes=config.pipelines.round_mib * 2**20, pieces=ranges, options=beam or (),
                               progress=progress.landed if progress.terminal else None)
                 outcome |= {"records": landed.records, "rows": landed.rows, "rejects": landed.rejects}
                 lines.append(landed_line(landed, time.monotonic() - began))

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from wattlake_contracts import config as configuration
 from wattlake_contracts.commands import itself
 from wattlake_contracts.layout import ALIAS
+from wattlake_contracts.log_address import FileLog, KafkaLog, lake_root
 from wattlake_contracts.options import say
 
 if TYPE_CHECKING:
@@ -46,17 +47,16 @@ class Progress:
             self._shown = max(self._shown, len(text) + 2)
 
 
-def tell_places(log: Path | None, lake: Path) -> None:
+def tell_places(log: FileLog | KafkaLog | None, lake: Path) -> None:
     """Say which lake is worked on, and from which log."""
-    say(f"from the log {log.absolute()} into the lake {lake.absolute()}" if log else f"the lake {lake.absolute()}")
+    where = log.root.absolute() if isinstance(log, FileLog) else log
+    say(f"from the log {where} into the lake {lake.absolute()}" if log else f"the lake {lake.absolute()}")
 
 
-def tell_mixture(committer: Committer, log: Path) -> None:
+def tell_mixture(committer: Committer, identity: str) -> None:
     """Say so where a lake that has taken from other logs is to take from this one for the first time."""
-    from wattlake_pipelines.land.source import log_identity
-
     known = [row[0] for row in committer.query(f"SELECT DISTINCT log FROM {ALIAS}.log_positions ORDER BY log").fetchall()]
-    if known and log_identity(log) not in known:
+    if known and identity not in known:
         more = f" and {len(known) - 1} more" if len(known) > 1 else ""
         say(f"this lake has taken from another log so far ({known[0]}{more}); from now on its figures are of all of them, and what is on "
             f"several of them counts once. To keep them apart, give another --lake each")
@@ -64,7 +64,7 @@ def tell_mixture(committer: Committer, log: Path) -> None:
 
 def asking(statement: str, config_file: str | None, lake: Path) -> str:
     """The command that asks this lake, to be pasted."""
-    usual = configuration.lake_root(configuration.load(config_file)).absolute() == lake.absolute()
+    usual = lake_root(configuration.load(config_file)).absolute() == lake.absolute()
     place = ["--config", config_file] if usual and config_file else [] if usual else ["--lake", str(lake)]
     return f'{itself()} sql {"".join(f"{shlex.quote(word)} " for word in place)}"{statement}"'
 

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from wattlake_contracts.config import Config, data_home, lake_root, load, log_root, unknown_variables, variables
+from wattlake_contracts.config import Config, data_home, load, unknown_variables, variables
 from wattlake_contracts.errors import UsageError
+from wattlake_contracts.log_address import FileLog, lake_root, log_address
 
 
 @pytest.fixture(autouse=True)
@@ -68,7 +69,7 @@ def test_the_variables_are_those_that_the_page_lists() -> None:
 
 
 def test_the_lake_lies_beside_the_log_unless_told_otherwise(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert log_root(Config()) == data_home() / "log"
+    assert log_address(Config()) == FileLog(data_home() / "log")
     assert lake_root(Config()) == data_home() / "lake"
     assert lake_root(Config(log="file:/a/log")) == Path("/a/lake")
     assert lake_root(Config(log="file:/a/log"), None, "file:/b/log") == Path("/b/lake")

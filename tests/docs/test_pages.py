@@ -15,7 +15,7 @@ from urllib.parse import unquote
 import pytest
 
 from pages import Block, blocks, pages, queries
-from wattlake_contracts.config import AgentConfig, Config, LakeConfig, ReportConfig, load
+from wattlake_contracts.config import AgentConfig, Config, KafkaConfig, LakeConfig, ReportConfig, load
 from wattlake_contracts.factors.page import factors_page
 
 _LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
@@ -68,13 +68,13 @@ def test_every_setting_is_documented_with_its_default(root: Path) -> None:
     rows = re.findall(r"^\| `(\w+)` \| `(\w+)` \| `(.*?)` \| (.+) \|$", text, re.MULTILINE)
     written = {variable: (key, default) for key, variable, default, meaning in rows if meaning}
     expected = {}
-    for section, struct in (("", Config), ("agent", AgentConfig), ("pipelines", LakeConfig), ("report", ReportConfig)):
+    for section, struct in (("", Config), ("agent", AgentConfig), ("kafka", KafkaConfig), ("pipelines", LakeConfig), ("report", ReportConfig)):
         for key, default in zip(struct.__struct_fields__, struct.__struct_defaults__, strict=True):
-            if not isinstance(default, AgentConfig | LakeConfig | ReportConfig):
+            if not isinstance(default, AgentConfig | KafkaConfig | LakeConfig | ReportConfig):
                 shown = list(default) if isinstance(default, tuple) else default
                 expected["_".join(("WATTLAKE", *filter(None, (section, key)))).upper()] = (key, json.dumps(shown))
     assert written == expected
-    assert set(re.findall(r"^## \[(\w+)\]$", text, re.MULTILINE)) == {"agent", "pipelines", "report"}
+    assert set(re.findall(r"^## \[(\w+)\]$", text, re.MULTILINE)) == {"agent", "kafka", "pipelines", "report"}
 
 
 @pytest.mark.parametrize("block", blocks("toml"), ids=str)

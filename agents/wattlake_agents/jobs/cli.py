@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from wattlake_agents.contract_options import contract_options
-from wattlake_contracts.config import Config, load, log_root
+from wattlake_contracts.config import Config, load
 from wattlake_contracts.errors import UsageError, WattlakeError
 from wattlake_contracts.kinds import JOBS, STATUSES
+from wattlake_contracts.log_address import spool_root
 from wattlake_contracts.options import ConfigOption, LogOption, say
 
 if TYPE_CHECKING:
@@ -57,7 +58,7 @@ def run(values: dict[str, Any], command: CommandArgument, job: JobOption = None,
     from wattlake_agents.state import node_name
 
     settings = load(config)
-    root = log_root(settings, log)
+    root = spool_root(settings, log)
     name = node_name(settings.agent, node)
     _name_user(settings, values, lenient=True)
     rows = row.opened(job_id(job), name, row.now_ms(), device or [], values)
@@ -89,7 +90,7 @@ def start(values: dict[str, Any], job: JobOption = None, device: DeviceOption = 
     from wattlake_agents.state import boot_id, make_state_dir, node_name, state_dir
 
     settings = load(config)
-    root = log_root(settings, log)
+    root = spool_root(settings, log)
     name, identity = node_name(settings.agent, node), job_id(job)
     _name_user(settings, values, lenient=False)
     rows = row.opened(identity, name, row.now_ms(), device or [], values)
@@ -122,7 +123,7 @@ def stop(values: dict[str, Any], job: Annotated[str, typer.Argument(help="The id
     if status not in STATUSES:
         raise UsageError(f"{status!r} is not one of {', '.join(STATUSES)}", subject="--status")
     settings = load(config)
-    root = log_root(settings, log)
+    root = spool_root(settings, log)
     path = path_of(state_dir(settings.agent), job)
     registration = load_registration(path)
     if registration is None or registration.ended or not registration.rows:

@@ -14,9 +14,10 @@ from wattlake_agents.jobs.listener import Listener
 from wattlake_agents.jobs.pseudonym import user_name
 from wattlake_agents.jobs.teller import Teller
 from wattlake_agents.state import node_name
-from wattlake_contracts.config import load, log_root
+from wattlake_contracts.config import load
 from wattlake_contracts.errors import UsageError, WattlakeError
 from wattlake_contracts.kinds import JOBS
+from wattlake_contracts.log_address import spool_root
 
 _OWN = ("job", "node", "start_ms", "end_ms", "device", "status")
 _INPUTS = {name: column for name, (column, _) in JOBS.inputs.items() if column.name not in _OWN}
@@ -51,7 +52,7 @@ class job:  # noqa: N801  # read as a verb: with wattlake_agents.job(...)
         rows = row.opened(self.id, name, row.now_ms(), devices, fields)
         if (doubt := Listener(settings.agent, name).unread(devices)) is not None:
             _warn(doubt)
-        self._teller = Teller(settings.agent, log_root(settings, log), name, rows, _warn)
+        self._teller = Teller(settings.agent, spool_root(settings, log), name, rows, _warn)
         self._late: dict[str, object] = {}
         self._over = threading.Event()
         self._renewing: threading.Thread | None = None

@@ -8,9 +8,10 @@ from typing import Annotated, Any
 import typer
 
 from wattlake_agents.contract_options import contract_options
-from wattlake_contracts.config import load, log_root
+from wattlake_contracts.config import load
 from wattlake_contracts.errors import UsageError
 from wattlake_contracts.kinds import SERVING, TRANSFERS
+from wattlake_contracts.log_address import spool_root
 from wattlake_contracts.options import ConfigOption, LogOption
 
 app = typer.Typer(
@@ -58,4 +59,4 @@ def _write(kind: str, row: dict[str, object], writer: str | None, config: str | 
     from wattlake_agents.state import node_name
 
     settings = load(config)
-    Announcer(log_root(settings, log), node_name(settings.agent, writer), "record").write(kind, [row])
+    Announcer(spool_root(settings, log), node_name(settings.agent, writer), "record").write(kind, [row])

@@ -8,6 +8,7 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
+from wattlake_contracts.filelog import cursor
 from wattlake_contracts.filelog.format import HEADER_BYTES, MAX_RECORD_BYTES, encode_mark, encode_meta, encode_record
 from wattlake_contracts.filelog.partition import LOCK, MARK, LogError, check_name, read_mark, segment_name, segments
 from wattlake_contracts.filelog.reader import scan
@@ -155,14 +156,16 @@ class LogWriter:
 
     def _trim(self, max_bytes: int) -> None:
         found = segments(self.folder)
-        sizes = [path.stat().st_size for _, path in found]
+        sizes = [_size(path) for _, path in found]
         total = sum(sizes)
+        wanted = cursor.load(self.folder) if total > max_bytes else []
         for i, (base, path) in enumerate(found[:-1]):
             if total <= max_bytes:
                 break
-            path.unlink()
+            path.unlink(missing_ok=True)
             total -= sizes[i]
-            self.lost_records += found[i + 1][0] - base
+            # what has been shipped is not lost
+            self.lost_records += cursor.within(wanted, base, found[i + 1][0])
             self.first_offset = found[i + 1][0]
 
     def close(self) -> None:
@@ -206,6 +209,14 @@ def _write_all(descriptor: int, blob: bytes, position: int) -> None:
     while view:
         written = os.pwrite(descriptor, view, position)
         view, position = view[written:], position + written
+
+
+def _size(path: Path) -> int:
+    """Its bytes; 0 if whoever ships the log has deleted it meanwhile."""
+    try:
+        return path.stat().st_size
+    except FileNotFoundError:
+        return 0
 
 
 def _sync_folder(folder: Path) -> None:

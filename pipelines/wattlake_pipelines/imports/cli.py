@@ -13,13 +13,15 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from wattlake_contracts.commands import itself
-from wattlake_contracts.config import load, log_root
+from wattlake_contracts.config import load
 from wattlake_contracts.errors import INCOMPLETE, UsageError, WattlakeError
 from wattlake_contracts.filelog.boots import boots
 from wattlake_contracts.filelog.partition import LogError, partitions
 from wattlake_contracts.filelog.writer import LogWriter, open_pooled
+from wattlake_contracts.kafkalog.outbox import outbox, shipping_line
 from wattlake_contracts.kind import Kind
 from wattlake_contracts.kinds import IMPORT_KINDS, KINDS
+from wattlake_contracts.log_address import FileLog, log_address
 from wattlake_contracts.options import ConfigOption, FormatOption, LogOption, check_format, emit, say
 
 if TYPE_CHECKING:
@@ -57,11 +59,12 @@ def import_(
     check_format(form)
     chosen = _kind(kind)
     opened = [open_file(path, chosen) for path in files]
-    root = log_root(load(config), log)
-    known = _boots(root)
+    settings = load(config)
+    address = log_address(settings, log)
+    known = _boots(address.root) if isinstance(address, FileLog) else set()
     again_ms = time.time_ns() // 1_000_000 if again else None
     with ExitStack() as stack:
-        writer = None if dry_run else stack.enter_context(_writer(root))
+        writer = None if dry_run else stack.enter_context(_writer(stack.enter_context(outbox(address, settings.kafka, shipping_line()))))
         outcomes = []
         for item in opened:
             with _progress(item.source.path.name) as progress:

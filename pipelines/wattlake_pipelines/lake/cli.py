@@ -8,6 +8,7 @@ import typer
 
 from wattlake_contracts import config as configuration
 from wattlake_contracts.errors import FAILED
+from wattlake_contracts.log_address import lake_root
 from wattlake_contracts.options import ConfigOption, FormatOption, LakeOption, check_format, emit, say
 
 app = typer.Typer(rich_markup_mode=None, no_args_is_help=True, help="Status, upkeep and verification of the lake.",
@@ -21,7 +22,7 @@ def status(config: ConfigOption = None, lake: LakeOption = None, form: FormatOpt
     from wattlake_pipelines.lake import status as lake_status
     from wattlake_pipelines.lake.room import room_in
 
-    root = configuration.lake_root(configuration.load(config), lake)
+    root = lake_root(configuration.load(config), lake)
     with room_in(root):
         columns, rows, notes = lake_status.status(root)
     emit(columns, rows, form)
@@ -39,7 +40,7 @@ def maintain(config: ConfigOption = None, lake: LakeOption = None, form: FormatO
     from wattlake_pipelines.lake.maintain import maintain as upkeep
     from wattlake_pipelines.lake.room import give_up_reserve, room_in
 
-    root = configuration.lake_root(configuration.load(config), lake)
+    root = lake_root(configuration.load(config), lake)
     with room_in(root):
         give_up_reserve(root)
         meta.read(root)
@@ -57,7 +58,7 @@ def verify(config: ConfigOption = None, lake: LakeOption = None, form: FormatOpt
     from wattlake_pipelines.lake.room import room_in
     from wattlake_pipelines.lake.verify import verify as compare
 
-    root = configuration.lake_root(configuration.load(config), lake)
+    root = lake_root(configuration.load(config), lake)
     with room_in(root):
         meta.read(root)
         with Committer(root) as committer:

@@ -13,7 +13,7 @@ from wattlake_pipelines.lake.committer import Committer
 from wattlake_pipelines.lake.manifest import Manifest
 from wattlake_pipelines.land.pipeline import SEEN_FILE, land_pipeline
 from wattlake_pipelines.land.seen import SCHEMA as SEEN_SCHEMA
-from wattlake_pipelines.land.source import Range, log_identity, plan
+from wattlake_pipelines.land.source import FileSource, Range, Source
 
 
 @dataclass(frozen=True)
@@ -26,18 +26,18 @@ class Landed:
     rejects: int
 
 
-def land(committer: Committer, log: Path, *, round_bytes: int, pieces: int = 1, options: Sequence[str] = (),
+def land(committer: Committer, log: Source | Path, *, round_bytes: int, pieces: int = 1, options: Sequence[str] = (),
          progress: Callable[[int, int], None] | None = None, max_rounds: int | None = None) -> Landed:
-    """Land what the log holds beyond what has landed already.
+    """Land what the log (a folder is a file log) holds beyond what has landed already.
 
     round_bytes: how much of the log one round (one commit) takes. pieces: into how many ranges each
     segment is cut at least. progress: hears (records, rows) after each round.
     """
     rounds = records = rows = rejects = 0
-    identity = log_identity(log)
+    source = FileSource(log) if isinstance(log, Path) else log
     while max_rounds is None or rounds < max_rounds:
-        found = committer.query(f"SELECT partition, next_offset FROM {ALIAS}.log_positions WHERE log = ?", [identity]).fetchall()
-        ranges = plan(log, dict(found), round_bytes, pieces)
+        found = committer.query(f"SELECT partition, next_offset FROM {ALIAS}.log_positions WHERE log = ?", [source.identity]).fetchall()
+        ranges = source.plan(dict(found), round_bytes, pieces)
         if not ranges:
             break
         made = land_round(committer, ranges, options)

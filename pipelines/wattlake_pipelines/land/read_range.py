@@ -42,8 +42,10 @@ class _Rejects:
 
     def damage(self, where: Range, damage: Damage) -> None:
         """A stretch of the log that cannot be read."""
-        self.rows.append({"kind": None, "place": f"{where.partition} offset {damage.offset} ({damage.segment} at byte {damage.position})",
-                          "reason": f"{damage.records} records lost: {damage.reason}", "body": base64.b64encode(damage.raw).decode(),
+        at = f" ({damage.segment} at byte {damage.position})" if damage.segment else ""
+        self.rows.append({"kind": None, "place": f"{where.partition} offset {damage.offset}{at}",
+                          "reason": f"{damage.records} records lost: {damage.reason}" if damage.lost else damage.reason,
+                          "body": base64.b64encode(damage.raw).decode(),
                           "writer": None, "boot": None, "seq": None, "appended_ms": None})
 
     def gone(self, where: Range) -> None:

@@ -1,19 +1,59 @@
-"""What part of the file log a round of landing takes: bounded ranges of offsets."""
+"""What part of a log a round of landing takes: bounded ranges of offsets."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 from wattlake_contracts.filelog.partition import partitions, segments
 from wattlake_contracts.filelog.reader import bounds, read
 from wattlake_contracts.record import Damage, Stored
 
 
+class Range(Protocol):
+    """Offsets [start, end) of one partition of a log. gone: records before start that the log no longer holds."""
+
+    @property
+    def log(self) -> str:
+        """The name under which the log's positions are kept."""
+
+    @property
+    def partition(self) -> str:
+        """The name of the partition there."""
+
+    @property
+    def start(self) -> int: ...
+
+    @property
+    def end(self) -> int: ...
+
+    @property
+    def gone(self) -> int: ...
+
+    def read(self) -> Iterator[Stored | Damage]:
+        """What is in it, in order."""
+
+
+class Source(Protocol):
+    """A log to land from."""
+
+    @property
+    def identity(self) -> str:
+        """The name under which its positions are kept."""
+
+    def plan(self, positions: Mapping[str, int], max_bytes: int, pieces: int) -> Sequence[Range]:
+        """Ranges that hold about max_bytes of what has not landed yet; empty when all has.
+
+        positions: partition → first offset not landed. pieces: cut each stretch into this many ranges
+        at least (they are elements of their own, so that workers share them).
+        """
+
+
 @dataclass(frozen=True)
-class Range:
-    """Offsets [start, end) of one partition. gone: records before start that the log no longer holds."""
+class FileRange:
+    """A range of a file log."""
 
     log: str
     root: str
@@ -32,13 +72,21 @@ def log_identity(root: Path) -> str:
     return f"file:{root.resolve()}"
 
 
-def plan(root: Path, positions: Mapping[str, int], max_bytes: int, pieces: int = 1) -> list[Range]:
-    """Ranges that hold about max_bytes of what has not landed yet; empty when all has.
+class FileSource:
+    """A file log. root: its folder."""
 
-    positions: partition → first offset not landed. pieces: cut each stretch into this many ranges
-    at least (they are elements of their own, so that workers share them).
-    """
-    found: list[Range] = []
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.identity = log_identity(root)
+
+    def plan(self, positions: Mapping[str, int], max_bytes: int, pieces: int = 1) -> list[FileRange]:
+        """See Source."""
+        return plan(self.root, positions, max_bytes, pieces)
+
+
+def plan(root: Path, positions: Mapping[str, int], max_bytes: int, pieces: int = 1) -> list[FileRange]:
+    """See Source.plan."""
+    found: list[FileRange] = []
     taken = 0
     for partition in partitions(root):
         first, end = bounds(root, partition)
@@ -49,7 +97,7 @@ def plan(root: Path, positions: Mapping[str, int], max_bytes: int, pieces: int =
             if stop <= start or taken >= max_bytes:
                 continue
             begin = max(base, start)
-            found += _cut(Range(log_identity(root), str(root), partition, begin, stop, gone), pieces)
+            found += _cut(FileRange(log_identity(root), str(root), partition, begin, stop, gone), pieces)
             gone = 0
             taken += size
     return found
@@ -61,9 +109,9 @@ def _stretches(folder: Path, end: int) -> list[tuple[int, int, int]]:
     return [(base, min(end, listed[i + 1][0] if i + 1 < len(listed) else end), path.stat().st_size) for i, (base, path) in enumerate(listed)]
 
 
-def _cut(whole: Range, pieces: int) -> list[Range]:
+def _cut(whole: FileRange, pieces: int) -> list[FileRange]:
     step = max(1, -(-(whole.end - whole.start) // pieces))
     return [
-        Range(whole.log, whole.root, whole.partition, at, min(at + step, whole.end), whole.gone if at == whole.start else 0)
+        FileRange(whole.log, whole.root, whole.partition, at, min(at + step, whole.end), whole.gone if at == whole.start else 0)
         for at in range(whole.start, whole.end, step)
     ]

@@ -15,9 +15,11 @@ from typing import Annotated
 import typer
 
 from wattlake_contracts.commands import itself
-from wattlake_contracts.config import data_home, lake_root, load, log_root
+from wattlake_contracts.config import data_home, load
 from wattlake_contracts.errors import UsageError
 from wattlake_contracts.filelog.partition import partitions
+from wattlake_contracts.kafkalog.outbox import outbox, shipping_line
+from wattlake_contracts.log_address import FileLog, KafkaLog, lake_root, log_address
 from wattlake_contracts.options import ConfigOption, FormatOption, LogOption, check_format, emit, say
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
@@ -64,8 +66,8 @@ def simulate(
     settings = load(config)
     configured = bool(config and settings.log)
     own = data_home() / "simulated"
-    root = log_root(settings, log) if log or configured else own / "log"
-    before = set(partitions(root)) if root.is_dir() else set()
+    address = log_address(settings, log) if log or configured else FileLog(own / "log")
+    before = set(partitions(address.root)) if isinstance(address, FileLog) and address.root.is_dir() else set()
     amounts = {"--days": days, "--interval": interval, "--failures": failures, "--renew": renew}
     for name, value in amounts.items():
         if not math.isfinite(value):
@@ -78,24 +80,24 @@ def simulate(
     options = Options(nodes, days, seed, DEFAULT_START_MS if start is None else _instant_ms(start), round(interval * 1000), gpus, gaps,
                       failures, round(renew * 1000))
     begun = time.monotonic()
-    with _progress() as advance:
+    with outbox(address, settings.kafka, shipping_line()) as root, _progress() as advance:
         summary = write(root, options, writers=writers, progress=advance)
     took = max(time.monotonic() - begun, 1e-9)
     emit(_COLUMNS, ((t.node, t.site or None, t.lives, t.records, t.readings, t.jobs, t.leaves_mj) for t in summary.nodes), form)
-    say(f"{summary.records} records, {summary.readings} readings, {summary.payload_bytes} bytes in {root}: "
+    say(f"{summary.records} records, {summary.readings} readings, {summary.payload_bytes} bytes in {address}: "
         f"{took:.1f} s, {summary.readings / took / 1e6:.2f} million readings a second")
     if others := sorted(p for p in before if not p.startswith(f"{PARTITION}.")):
         say(f"this log holds what others wrote as well ({', '.join(others[:3])}{' …' if len(others) > 3 else ''}): "
             f"its lake will hold both, and what is simulated is marked so")
     # the lake of ./wattlake.toml is not for it, unless that was asked for
-    lake = lake_root(settings) if configured and not log else root.absolute().parent / "lake"
-    _tell_how_to_go_on(root, lake, own if root == own / "log" else None)
+    lake = lake_root(settings) if configured and not log else (address.root.absolute().parent if isinstance(address, FileLog) else own) / "lake"
+    _tell_how_to_go_on(address, lake, own if address == FileLog(own / "log") else None)
 
 
-def _tell_how_to_go_on(root: Path, lake: Path, own: Path | None) -> None:
+def _tell_how_to_go_on(address: FileLog | KafkaLog, lake: Path, own: Path | None) -> None:
     """Say how to account for the simulated log, in commands to be pasted, and what to delete where all of it lies in a folder of its own."""
     wattlake, folder = itself(), shlex.quote(str(lake))
-    say(f"account for it:  {wattlake} run --log {shlex.quote(f'file:{root}')} --lake {folder}\n"
+    say(f"account for it:  {wattlake} run --log {shlex.quote(address.address)} --lake {folder}\n"
         f"look at it:      {wattlake} report --lake {folder}")
     if own:
         say(f"be rid of it:    rm -r {shlex.quote(str(own))}")

@@ -8,7 +8,8 @@ import pytest
 
 from wattlake_agents.demo.folder import Folder
 from wattlake_agents.demo.settings import environment, settings, toml
-from wattlake_contracts.config import Config, load, log_root
+from wattlake_contracts.config import Config, load
+from wattlake_contracts.log_address import FileLog, log_address
 
 
 @pytest.mark.parametrize("name", ["demo", 'a "quoted" \\ name', "näme ☃"])
@@ -19,7 +20,7 @@ def test_it_is_read_back_as_it_was_meant(tmp_path: Path, monkeypatch: pytest.Mon
     folder.root.mkdir()
     folder.config.write_text(toml(settings(folder, "Ours & \"theirs\"")), encoding="utf-8")
     config: Config = load(folder.config)
-    assert log_root(config) == folder.log
+    assert log_address(config) == FileLog(folder.log)
     assert config.lake == str(folder.lake)
     assert (config.agent.interval_s, config.agent.flush_s, config.agent.metrics) == (0.5, 2.0, "")
     assert config.agent.state_dir == str(folder.state)

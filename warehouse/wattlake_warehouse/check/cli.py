@@ -11,6 +11,7 @@ import typer
 
 from wattlake_contracts import config as configuration
 from wattlake_contracts.errors import GATE_FAILED, WattlakeError
+from wattlake_contracts.log_address import lake_root
 from wattlake_contracts.options import ConfigOption, FormatOption, LakeOption, check_format, emit, say
 
 app = typer.Typer(rich_markup_mode=None, context_settings={"help_option_names": ["-h", "--help"]})
@@ -34,7 +35,7 @@ def check(
     from wattlake_warehouse.check.gate import gates
     from wattlake_warehouse.lake import open_lake
 
-    root = configuration.lake_root(configuration.load(config), lake)
+    root = lake_root(configuration.load(config), lake)
     folder = docs or root.parent / "checks"
     outcomes = []
     chosen = gates()

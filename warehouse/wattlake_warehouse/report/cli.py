@@ -11,9 +11,10 @@ from typing import Annotated, Any
 
 import typer
 
-from wattlake_contracts.config import lake_root, load
+from wattlake_contracts.config import load
 from wattlake_contracts.errors import UsageError, WattlakeError
 from wattlake_contracts.layout import DAY_MS
+from wattlake_contracts.log_address import lake_root
 from wattlake_contracts.options import ConfigOption, LakeOption
 
 app = typer.Typer(rich_markup_mode=None)

@@ -10,8 +10,9 @@ from typing import Annotated, Any
 
 import typer
 
-from wattlake_contracts.config import data_home, lake_root, load
+from wattlake_contracts.config import data_home, load
 from wattlake_contracts.errors import INCOMPLETE, UsageError
+from wattlake_contracts.log_address import lake_root
 from wattlake_contracts.options import ConfigOption, FormatOption, LakeOption, check_format, emit, say
 from wattlake_warehouse.sql import table
 from wattlake_warehouse.sql.limits import Limits

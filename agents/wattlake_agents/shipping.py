@@ -1,0 +1,59 @@
+"""The agent's thread that ships the spool to Kafka."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+
+import msgspec
+
+from wattlake_agents.health import ShippingHealth
+from wattlake_contracts.config import KafkaConfig
+from wattlake_contracts.kafkalog.shipping import Shipper
+from wattlake_contracts.log_address import KafkaLog
+
+#: What stopping may take: the agent is to be gone within five seconds.
+_STOP_S = 4.5
+
+
+class Shipping:
+    """Ships a spool beside the agent's own work. WattlakeError if another process ships it."""
+
+    def __init__(self, root: Path, log: KafkaLog, config: KafkaConfig) -> None:
+        self._shipper = Shipper(root, log, config)
+        self._thread = threading.Thread(target=self._shipper.run, name="ship", daemon=True)
+        self._told_damaged = self._told_refused = 0
+
+    def start(self) -> None:
+        """Begin."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End, after a little time for what is on its way; what is not acknowledged then is sent by the next agent."""
+        self._shipper.stop.set()
+        self._shipper.wake.set()
+        self._thread.join(_STOP_S)
+
+    def wake(self) -> None:
+        """There is something new in the spool."""
+        self._shipper.wake.set()
+
+    @property
+    def error(self) -> str:
+        """Why nothing can be shipped; '' if it can."""
+        return self._shipper.error
+
+    def state(self) -> ShippingHealth:
+        """How it does now."""
+        now = msgspec.structs.asdict(self._shipper.state)
+        return ShippingHealth(**{name: now[name] for name in ShippingHealth.__struct_fields__})
+
+    def losses(self) -> list[str]:
+        """What has been lost or set aside since this was last asked, in words for an event."""
+        shipper, found = self._shipper, []
+        if shipper.damaged > self._told_damaged:
+            found.append(f"{shipper.damaged - self._told_damaged} records of the spool could not be read, and were not sent")
+        if shipper.refused > self._told_refused:
+            found.append(f"{shipper.refused - self._told_refused} records were refused, and set aside: {shipper.error}")
+        self._told_damaged, self._told_refused = shipper.damaged, shipper.refused
+        return found

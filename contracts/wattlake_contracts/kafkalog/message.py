@@ -1,0 +1,171 @@
+"""A record as a message of Kafka, and back: CloudEvents in binary mode, the record's identity in `ce_id`.
+
+Others may write to the topics too. What has no identity of ours gets one that is the same each time the
+message is read: by `source` and `id` where it is a CloudEvent, else by its place.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from hashlib import sha256
+
+import msgspec
+
+from wattlake_contracts.kind import VERSION
+from wattlake_contracts.kinds import KINDS
+from wattlake_contracts.record import JSON, Meta, Record
+
+Headers = Sequence[tuple[str, bytes | None]]
+#: What `ce_dataschema` begins with; kind and version follow.
+_SCHEMA = "urn:wattlake:"
+_TYPE = "org.wattlake."
+STRUCTURED = "application/cloudevents+json"
+BATCH = "application/cloudevents-batch+json"
+#: A structured CloudEvent of another writer: read as a whole before it is known to be one.
+MAX_ENVELOPE_BYTES = 4 * 2**20
+#: 9999-12-31, so that any time there is a date for can be told
+_LATEST_MS = 253_402_300_799_999
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+class UnreadableError(Exception):
+    """A message that is no record: the reason, in words for `rejects`."""
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a message stands. topic: without the prefix. generation: the topic's id, another one when it is made anew."""
+
+    topic: str
+    generation: str
+    partition: int
+    offset: int
+    timestamp_ms: int
+
+
+class _Envelope(msgspec.Struct):
+    """A CloudEvent in structured mode."""
+
+    id: str
+    source: str
+    type: str = ""
+    dataschema: str = ""
+    time: str = ""
+    datacontenttype: str = JSON
+    data: msgspec.Raw = msgspec.Raw(b"")
+    data_base64: str = ""
+
+
+_decode_envelope = msgspec.json.Decoder(_Envelope).decode
+
+
+def topic_of(kind: str, prefix: str) -> str:
+    """The topic that records of a kind go to; KeyError if there is no such kind."""
+    return prefix + KINDS[kind].topic
+
+
+def to_message(record: Record) -> tuple[bytes, bytes, list[tuple[str, bytes]]]:
+    """(key, value, headers) of a record of ours."""
+    meta = record.meta
+    when = _EPOCH + timedelta(milliseconds=min(max(record.appended_ms, 0), _LATEST_MS))
+    return meta.node.encode(), bytes(record.payload), [
+        ("ce_specversion", b"1.0"), ("ce_id", record.ce_id.encode()), ("ce_source", b"/wattlake"),
+        ("ce_type", f"{_TYPE}{meta.kind}".encode()), ("ce_dataschema", f"{_SCHEMA}{meta.kind}:{meta.version}".encode()),
+        ("ce_time", when.isoformat(timespec="milliseconds").replace("+00:00", "Z").encode()), ("content-type", meta.content_type.encode()),
+    ]
+
+
+def from_message(place: Place, key: bytes | None, value: bytes | None, headers: Headers) -> Record:
+    """The record that a message is; UnreadableError if it is none, whatever its bytes are."""
+    if value is None:
+        raise UnreadableError("a message without a value: nothing is deleted by its key here")
+    said = _texts(headers)
+    content_type = said.get("content-type", JSON)
+    plain_type = content_type.partition(";")[0].strip().lower()
+    if plain_type == BATCH:
+        raise UnreadableError(f"a batch of CloudEvents ({BATCH}); send each as a message of its own")
+    if plain_type == STRUCTURED:
+        return _structured(place, key, value)
+    kind, version = _kind_and_version(said.get("ce_dataschema", ""), said.get("ce_type", ""), place.topic)
+    appended_ms = _instant_ms(said.get("ce_time", ""), place.timestamp_ms)
+    ce_id = said.get("ce_id", "")
+    if ce_id and said.get("ce_source") == "/wattlake":
+        node, boot, seq = _identity(ce_id)
+        return Record(Meta(kind, node, boot, version, content_type), seq, appended_ms, value)
+    node, boot, seq = _foreign(place, key, said.get("ce_source", ""), ce_id)
+    return Record(Meta(kind, node, boot, version, content_type), seq, appended_ms, value)
+
+
+def _structured(place: Place, key: bytes | None, value: bytes) -> Record:
+    if len(value) > MAX_ENVELOPE_BYTES:
+        raise UnreadableError(f"a CloudEvent of {len(value)} bytes is over the limit of {MAX_ENVELOPE_BYTES}; send fewer rows at a time")
+    try:
+        event = _decode_envelope(value)
+        payload = base64.b64decode(event.data_base64, validate=True) if event.data_base64 else bytes(event.data)
+    except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError, binascii.Error) as error:
+        raise UnreadableError(f"not a CloudEvent: {error}") from error
+    if not payload:
+        raise UnreadableError("a CloudEvent without data")
+    kind, version = _kind_and_version(event.dataschema, event.type, place.topic)
+    node, boot, seq = _identity(event.id) if event.source == "/wattlake" else _foreign(place, key, event.source, event.id)
+    return Record(Meta(kind, node, boot, version, event.datacontenttype), seq, _instant_ms(event.time, place.timestamp_ms), payload)
+
+
+def _texts(headers: Headers) -> Mapping[str, str]:
+    """The headers by lower-case name; of two of one name the first."""
+    found: dict[str, str] = {}
+    for name, raw in headers:
+        if raw is not None:
+            found.setdefault(name.lower(), raw.decode(errors="replace"))
+    return found
+
+
+def _kind_and_version(schema: str, event_type: str, topic: str) -> tuple[str, str]:
+    """By the schema, else by the event's type, else by the topic, where that holds one kind."""
+    on_topic = [k.name for k in KINDS.values() if k.topic == topic]
+    if schema.startswith(_SCHEMA):
+        kind, _, version = schema.removeprefix(_SCHEMA).partition(":")
+    else:
+        named = event_type.rpartition(".")[2]
+        kind, version = named if named in on_topic else "", VERSION
+        if not kind and len(on_topic) == 1:
+            kind = on_topic[0]
+    if not kind:
+        raise UnreadableError(f"of which kind? This topic holds {', '.join(on_topic)}: say so in ce_type, e.g. {_TYPE}{on_topic[0]}" if on_topic
+                              else f"no kind goes on the topic {topic!r}")
+    if kind not in on_topic:
+        raise UnreadableError(f"kind {kind[:100]!r} does not go on this topic, which holds {', '.join(on_topic)}")
+    return kind, version
+
+
+def _identity(ce_id: str) -> tuple[str, str, int]:
+    """node/boot/seq; a node's name may hold slashes."""
+    parts = ce_id.rsplit("/", 2)
+    if len(parts) != 3 or not all(parts) or not parts[2].isascii() or not parts[2].isdigit() or len(parts[2]) > 18:
+        raise UnreadableError(f"ce_id {ce_id[:200]!r} is not node/boot/seq")
+    return parts[0], parts[1], int(parts[2])
+
+
+def _foreign(place: Place, key: bytes | None, source: str, ce_id: str) -> tuple[str, str, int]:
+    """(node, boot, seq) of a message that is not ours: CloudEvents are known by source and id, others by where they stand."""
+    node = (key or b"").decode(errors="replace")[:200] or source[:200] or "kafka"
+    if source and ce_id:
+        return node, "ce-" + sha256(f"{source}\0{ce_id}".encode(errors="replace")).hexdigest()[:24], 0
+    return node, "at-" + sha256(f"{place.generation}/{place.partition}".encode()).hexdigest()[:24], place.offset
+
+
+def _instant_ms(text: str, otherwise_ms: int) -> int:
+    """RFC 3339 as epoch ms; what Kafka says of the message where there is none."""
+    if not text:
+        return max(otherwise_ms, 0)
+    try:
+        when = datetime.fromisoformat(text)
+        if when.tzinfo is None:
+            raise UnreadableError(f"time {text[:40]!r} has no zone")
+        return max((when - _EPOCH) // timedelta(milliseconds=1), 0)
+    except (ValueError, OverflowError) as error:
+        raise UnreadableError(f"time {text[:40]!r} is not RFC 3339") from error

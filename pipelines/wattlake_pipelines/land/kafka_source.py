@@ -1,0 +1,175 @@
+"""Landing from Kafka: bounded ranges of offsets, read in the workers; where landing stands is kept in the lake, never in Kafka."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from functools import cache
+from typing import Any
+
+import crc32c
+
+from wattlake_contracts.config import KafkaConfig
+from wattlake_contracts.errors import WattlakeError
+from wattlake_contracts.filelog.format import encode_meta
+from wattlake_contracts.kafkalog.message import Place, UnreadableError, from_message
+from wattlake_contracts.kafkalog.security import connection
+from wattlake_contracts.kinds import TOPICS
+from wattlake_contracts.log_address import KafkaLog
+from wattlake_contracts.record import Damage, Record, Stored
+
+#: The brokers do not say how large a stretch of offsets is; a record of a minute's readings of a node is about so large.
+_RECORD_BYTES = 8 * 1024
+#: A broker that gives nothing for so long has failed the range, and with it the round.
+_PATIENCE_MS = 60_000
+_RAW_KEPT = 4096
+
+
+class GapError(WattlakeError):
+    """Records that were not landed are no longer there."""
+
+
+@dataclass(frozen=True)
+class KafkaRange:
+    """Offsets [start, end) of one partition of a topic. Where to connect to is told without secrets: the worker reads those itself."""
+
+    log: str
+    servers: tuple[str, ...]
+    config: KafkaConfig
+    topic: str
+    generation: str
+    number: int
+    start: int
+    end: int
+    gone: int = 0
+
+    @property
+    def partition(self) -> str:
+        """The partition's name in the lake: a topic that is made anew is another one."""
+        return f"{self.topic}/{self.number}@{self.generation}"
+
+    def read(self) -> Iterator[Stored | Damage]:
+        """What is in it, in order. Offsets without a message (transactions, compaction) hold nothing."""
+        from kafka import TopicPartition
+        from kafka.errors import KafkaError
+
+        consumer = _consumer(self.servers, self.config)
+        here = TopicPartition(self.config.prefix + self.topic, self.number)
+        try:
+            consumer.assign([here])
+            consumer.seek(here, self.start)
+            yield from self._messages(consumer, here)
+        except KafkaError as error:
+            _consumer.cache_clear()
+            raise WattlakeError(f"cannot be read: {error or type(error).__name__}", subject=f"{here.topic} partition {self.number}",
+                                next_step="see that the brokers are up, then run the same command again") from error
+
+    def _messages(self, consumer: Any, here: Any) -> Iterator[Stored | Damage]:
+        place = Place(self.topic, self.generation, self.number, 0, 0)
+        while (position := consumer.position(here)) < self.end:
+            found = consumer.poll(timeout_ms=_PATIENCE_MS, max_records=2_000).get(here, ())
+            if not found and consumer.position(here) == position:
+                raise WattlakeError(f"no answer for {_PATIENCE_MS // 1000} s at offset {position}", subject=f"{here.topic} partition {self.number}",
+                                    next_step="see that the brokers are up, then run the same command again")
+            for message in found:
+                if message.offset >= self.end:
+                    return
+                yield _stored(replace(place, offset=message.offset, timestamp_ms=message.timestamp or 0), message)
+
+
+def _stored(place: Place, message: Any) -> Stored | Damage:
+    try:
+        record: Record = from_message(place, message.key, message.value, message.headers or ())
+    except UnreadableError as error:
+        return Damage(place.offset, 1, "", 0, str(error), bytes(message.value or b"")[:_RAW_KEPT], lost=False)
+    return Stored(place.offset, record, 0, crc32c.crc32c(record.payload, crc32c.crc32c(encode_meta(record.meta))))
+
+
+@cache
+def _consumer(servers: tuple[str, ...], config: KafkaConfig) -> Any:
+    """One consumer for all ranges that a worker reads."""
+    from kafka import KafkaConsumer
+
+    # what it says in its own words is for its developers
+    logging.getLogger("kafka").setLevel(logging.CRITICAL)
+    return KafkaConsumer(**connection(KafkaLog(servers), config), group_id=None, enable_auto_commit=False, auto_offset_reset="none",
+                         isolation_level="read_committed", max_partition_fetch_bytes=16 * 2**20, fetch_max_bytes=64 * 2**20,
+                         max_poll_records=2_000, check_crcs=True, metrics_enabled=False)
+
+
+class KafkaSource:
+    """The topics of a log on Kafka. accept_gap: land what is left of a partition that has dropped records before they were landed.
+
+    WattlakeError if the brokers do not answer or hold none of the topics.
+    """
+
+    def __init__(self, log: KafkaLog, config: KafkaConfig, *, accept_gap: bool = False) -> None:
+        self._log, self._config, self._accept_gap = log, config, accept_gap
+        self._cluster, self._topics = topics(log, config)
+        if not self._topics:
+            raise WattlakeError(f"there is no topic {config.prefix}{TOPICS[0]} or any other of Wattlake's", subject=str(log),
+                                next_step="make them with `wattlake log init`")
+
+    @property
+    def identity(self) -> str:
+        """The name under which its positions are kept: the same by whichever broker it is reached."""
+        return f"kafka:{self._cluster}"
+
+    def plan(self, positions: Mapping[str, int], max_bytes: int, pieces: int = 1) -> list[KafkaRange]:
+        """See Source. GapError if records went before they were landed, unless that is accepted."""
+        from kafka import TopicPartition
+
+        self._cluster, self._topics = topics(self._log, self._config)
+        wanted = [KafkaRange(self.identity, self._log.servers, self._config, topic, generation, number, 0, 0)
+                  for topic, (generation, numbers) in sorted(self._topics.items()) for number in numbers]
+        consumer = _consumer(self._log.servers, self._config)
+        places = [TopicPartition(self._config.prefix + w.topic, w.number) for w in wanted]
+        first, last = consumer.beginning_offsets(places), consumer.end_offsets(places)
+        found: list[KafkaRange] = []
+        left = max(1, max_bytes // _RECORD_BYTES)
+        for where, place in zip(wanted, places, strict=True):
+            begin, end = first[place], last[place]
+            position = positions.get(where.partition)
+            # what a partition dropped before anyone landed from it was never this lake's
+            gone = 0 if position is None else max(0, begin - position)
+            if gone and not self._accept_gap:
+                raise GapError(f"offsets {position} to {begin} ({gone} records) are gone: the topic dropped them before they were landed",
+                               subject=f"{place.topic} partition {place.partition}",
+                               next_step="land what is left with --accept-gap, which records the gap in rejects; then give the topic more retention")
+            start = begin if position is None else max(begin, position)
+            end = min(end, start + left)
+            if end > start:
+                found += _cut(replace(where, start=start, end=end, gone=gone), pieces)
+                left -= end - start
+            if left <= 0:
+                break
+        return found
+
+
+def _cut(whole: KafkaRange, pieces: int) -> list[KafkaRange]:
+    step = max(1, -(-(whole.end - whole.start) // pieces))
+    return [replace(whole, start=at, end=min(at + step, whole.end), gone=whole.gone if at == whole.start else 0)
+            for at in range(whole.start, whole.end, step)]
+
+
+def topics(log: KafkaLog, config: KafkaConfig) -> tuple[str, dict[str, tuple[str, list[int]]]]:
+    """(the cluster's id, topic without prefix → (its id, its partitions)) of the topics that are there. WattlakeError if no broker answers."""
+    from kafka import KafkaAdminClient
+    from kafka.errors import KafkaError
+
+    logging.getLogger("kafka").setLevel(logging.CRITICAL)
+    try:
+        admin = KafkaAdminClient(**connection(log, config))
+    except KafkaError as error:
+        raise WattlakeError(f"no broker answers: {error or type(error).__name__}", subject=str(log),
+                            next_step="see that it is up, and that address, certificates and password are right") from error
+    try:
+        cluster = str(admin.describe_cluster()["cluster_id"])
+        found = {}
+        for topic in admin.describe_topics([config.prefix + t for t in TOPICS]):
+            if not topic.get("error_code"):
+                found[topic["name"].removeprefix(config.prefix)] = (str(topic["topic_id"]), sorted(p["partition_index"] for p in topic["partitions"]))
+        return cluster, found
+    finally:
+        admin.close()
