@@ -8,4 +8,5 @@ COMMANDS = (
     Command("agent", "wattlake_agents.cli:app", "Read this machine's energy counters and write them to the log."),
     Command("job", "wattlake_agents.jobs.cli:app", "Tell the log which job runs: run, start, stop."),
     Command("record", "wattlake_agents.record.cli:app", "Record a transfer, or the counters of a service."),
+    Command("log", "wattlake_agents.log.cli:app", "Make a log's topics, see how it stands and what is on it."),
 )

@@ -1,0 +1,1 @@
+"""The log as its operator sees it: making its topics, how it stands, and what is on it."""

@@ -1,0 +1,145 @@
+"""`wattlake log`: init, grant, status, tail, dump."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import typer
+
+from wattlake_contracts.config import Config, load
+from wattlake_contracts.errors import FAILED, INCOMPLETE, UsageError
+from wattlake_contracts.log_address import FileLog, KafkaLog, log_address, spool_root
+from wattlake_contracts.options import ConfigOption, FormatOption, LogOption, check_format, emit, say
+
+app = typer.Typer(
+    rich_markup_mode=None, no_args_is_help=True, pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    help="Make a log's topics on Kafka, see how a log stands and what is on it.\n\n"
+         "`status`, `tail` and `dump` read logs in a folder too.",
+)
+
+_INIT_COLUMNS = ("topic", "state", "partitions", "replication", "retention_days", "max_message_bytes", "min_insync", "timestamp_type", "compression", "cleanup",
+                 "differs", "problem")
+_INIT_SHOWN = ("topic", "state", "partitions", "replication", "retention_days", "max_message_bytes", "min_insync")
+
+
+def _kafka(config: Config, log: str | None, what: str) -> KafkaLog:
+    """The address of a log on Kafka. UsageError for a log in a folder."""
+    address = log_address(config, log)
+    if isinstance(address, FileLog):
+        raise UsageError(what, subject=str(address), next_step="give --log kafka:HOST:PORT")
+    return address
+
+
+@app.command()
+def init(config: ConfigOption = None, log: LogOption = None,
+         partitions: Annotated[int | None, typer.Option("--partitions", min=1, max=10_000, help="Partitions of each topic.  [default: 6]",
+                                                        show_default=False)] = None,
+         replication: Annotated[int | None, typer.Option("--replication", min=1, max=100, show_default=False,
+                                                         help="Brokers that each partition is on.  [default: 3, or all where there are fewer]")] = None,
+         retention: Annotated[float | None, typer.Option("--retention", help="Days that records stay, -1 for ever; `reference` and `nodes` always stay.  "
+                                                                             "[default: 7]", metavar="DAYS", show_default=False)] = None,
+         alter: Annotated[bool, typer.Option("--alter", help="Change topics that are there: their settings, and more partitions.")] = False,
+         dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be made, and change nothing.")] = False,
+         form: FormatOption = "table") -> None:
+    """Make the topics of a log on Kafka, and check those that are there.
+
+    Nothing that is there is changed without --alter, a topic never gets fewer partitions, and none
+    is moved to other brokers. Without an option, its default is the least that a topic that is there
+    must have; more is as good. The topics take the broker's time for a record and no record larger
+    than kafka.max_record_bytes and its envelope; with three copies, a record is acknowledged when
+    two brokers have it.
+
+    Exit code 0 if all topics are as wanted, 1 if one could not be made, 4 if one is missing or
+    differs.
+
+    Example: wattlake log init --log kafka:broker-1:9092 --partitions 12 --retention 14
+    """
+    check_format(form)
+    settings = load(config)
+    address = _kafka(settings, log, "is a log in a folder, and needs no topics: its writers make what they need")
+    if retention is not None and not (retention == -1 or 0.04 <= retention <= 36_500):
+        raise UsageError(f"{retention:g} days make no sense", subject="--retention", next_step="give 0.04 (an hour) to 36500, or -1 for ever")
+
+    from wattlake_agents.log.brokers import brokers
+    from wattlake_agents.log.making import FAILED as NOT_MADE
+    from wattlake_agents.log.making import make
+    from wattlake_agents.log.topic_set import Asked
+
+    with brokers(address, settings.kafka) as cluster:
+        found = make(cluster, settings.kafka, Asked(partitions, replication, retention), alter=alter, dry_run=dry_run)
+    rows = [_init_row(f) for f in found]
+    emit(_INIT_COLUMNS if form != "table" else _INIT_SHOWN, rows if form != "table" else [_for_people(row[: len(_INIT_SHOWN)]) for row in rows], form)
+    for f in found:
+        for difference in f.differences:
+            say(f"{f.wanted.name}: {difference}")
+        if f.problem:
+            say(f"{f.wanted.name}: {f.problem}")
+    if any(f.state == "missing" for f in found):
+        say("nothing was made; without --dry-run the missing topics are")
+    if any(d for f in found for d in f.differences if not d.fixed) and not (alter and not dry_run):
+        say("nothing that is there was changed; with --alter it is")
+    if any(f.state == NOT_MADE for f in found):
+        raise typer.Exit(FAILED)
+    if any(f.state in ("missing", "differs") for f in found):
+        raise typer.Exit(INCOMPLETE)
+
+
+def _for_people(row: tuple[object, ...]) -> tuple[object, ...]:
+    """For ever in words; it is the only -1 in these tables."""
+    return tuple("for ever" if value == -1 else f"{value:g}" if isinstance(value, float) else value for value in row)
+
+
+def _init_row(found: Any) -> tuple[object, ...]:
+    from wattlake_agents.log.topic_set import CLEANUP, COMPRESSION, IN_SYNC, RETENTION, SIZE, TIMESTAMP, days
+
+    # what is there, or what would be
+    has = found.settings if found.there else found.wanted.settings
+    partitions = len(found.there.partitions) if found.there else found.wanted.partitions
+    replication = found.there.replication if found.there else found.wanted.replication
+    size, needed = has.get(SIZE), has.get(IN_SYNC)
+    differs = [{"name": d.name, "there": d.there, "wanted": d.wanted, **({"fixed": d.fixed} if d.fixed else {})} for d in found.differences]
+    return (found.wanted.name, found.state, partitions, replication, days(has.get(RETENTION)), int(size) if size else None, int(needed) if needed else None,
+            has.get(TIMESTAMP), has.get(COMPRESSION), has.get(CLEANUP), differs, found.problem or None)
+
+
+@app.command()
+def status(config: ConfigOption = None, log: LogOption = None,
+           by_partition: Annotated[bool, typer.Option("--by-partition", help="A row for each partition of each topic, with its offsets.")] = False,
+           form: FormatOption = "table") -> None:
+    """Say how a log stands: what it holds, how long it keeps it, and what is not well.
+
+    On Kafka: each topic with its partitions, those that are on too few brokers, and the records that
+    it holds. In a folder: each partition with its offsets and bytes, and in an agent's spool the
+    records that are not on Kafka yet. Exit code 1 if there is no topic, 4 if one is missing or not
+    well.
+
+    Example: wattlake log status --by-partition --format csv
+    """
+    check_format(form)
+    settings = load(config)
+    address = log_address(settings, log)
+    from wattlake_agents.log import standing
+
+    if isinstance(address, FileLog):
+        emit(standing.FILE_COLUMNS, standing.file_rows(address.root), form)
+        return
+    from wattlake_agents.log.brokers import brokers
+
+    with brokers(address, settings.kafka) as cluster:
+        found = standing.Standing(cluster, settings.kafka.prefix)
+    if by_partition:
+        emit(standing.PARTITION_COLUMNS, found.by_partition, form)
+    else:
+        emit(standing.TOPIC_COLUMNS, found.rows if form != "table" else map(_for_people, found.rows), form)
+    spool = spool_root(settings, log)
+    if spool.is_dir():
+        waiting, size = standing.spool_backlog(spool)
+        say(f"the spool in {spool} holds {waiting} records that are not on Kafka yet ({size} bytes with those that are)")
+    if not found.any:
+        say(f"there are no topics {settings.kafka.prefix}*: make them with `wattlake log init`")
+        raise typer.Exit(FAILED)
+    for line in found.amiss:
+        say(line)
+    if found.amiss:
+        raise typer.Exit(INCOMPLETE)
