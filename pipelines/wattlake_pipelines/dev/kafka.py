@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import fcntl
-import json
-import os
 import subprocess
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
 from wattlake_contracts.errors import UsageError, WattlakeError
+from wattlake_pipelines.dev.folder import ServerFolder, write_private
 from wattlake_pipelines.dev.jars import class_path
 from wattlake_pipelines.dev.java import java
 from wattlake_pipelines.dev.kafka_ready import knows_all, speaks
@@ -21,8 +18,6 @@ from wattlake_pipelines.dev.kafka_settings import server_properties, text_of
 from wattlake_pipelines.dev.ports import LOOPBACK, check_free, free_ports, is_free
 from wattlake_pipelines.dev.process import ServerProcess
 
-#: What tells a folder of ours from any other, and holds what must not change while its data lives.
-STATE = "kafka.json"
 _POLL_S = 0.1
 _FORMAT_S = 120
 #: Told once a line, with the time; what a broker says of its well-being is many hundred lines.
@@ -84,7 +79,7 @@ class Broker:
         self.folder.mkdir(parents=True, exist_ok=True)
         file = self.folder / "server.properties"
         given = server_properties(self.number, self._kafka.ports, self._kafka.controller_ports, self.data, self._kafka.properties)
-        _write_private(file, text_of(given))
+        write_private(file, text_of(given))
         return file
 
     def begin_format(self) -> subprocess.Popen[str] | None:
@@ -96,7 +91,7 @@ class Broker:
             lines += ["--add-scram", f"SCRAM-SHA-512=[name={name},password={password}]"]
         # by file, for everybody on a machine sees a process's arguments
         arguments = self.folder / "format.arguments"
-        _write_private(arguments, "\n".join(lines) + "\n")
+        write_private(arguments, "\n".join(lines) + "\n")
         return subprocess.Popen(java("kafka.tools.StorageTool", self._kafka.class_path, f"@{arguments}", heap_mib=128, properties=_LOGGING),
                                 stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
 
@@ -114,10 +109,10 @@ class Kafka:
 
     def __init__(self, folder: Path, *, brokers: int | None = None, port: int | None = None, properties: Mapping[str, str] | None = None,
                  users: Mapping[str, str] | None = None, client: Mapping[str, Any] | None = None) -> None:
-        # absolute, for the processes have working folders of their own
-        self.folder = folder.absolute()
+        self._own = ServerFolder(folder, "kafka")
+        self.folder = self._own.path
         self.properties, self.users, self.client = dict(properties or {}), dict(users or {}), dict(client or {})
-        made = _read_state(self.folder)
+        made = self._own.read()
         if made and brokers is not None and brokers != len(made["ports"]):
             raise UsageError(f"was made with {len(made['ports'])} brokers, not {brokers}", subject=str(self.folder),
                              next_step="leave --brokers out, give another --dir, or `wattlake dev kafka stop --delete`")
@@ -155,7 +150,9 @@ class Kafka:
         WattlakeError if one ends, or does not answer within wait_s seconds; then none of those started here goes on.
         UsageError if a port that was asked for is taken.
         """
-        with self._alone():
+        with self._own.alone() as made:
+            if made:  # perhaps another process has settled it meanwhile
+                self.cluster_id, self.ports, self.controller_ports = made["cluster_id"], list(made["ports"]), list(made["controller_ports"])
             down = [broker for broker in self.brokers if broker.process.pid() is None]
             self._take_ports(fresh=len(down) == len(self.brokers))
             try:
@@ -170,12 +167,16 @@ class Kafka:
 
     def stop(self) -> bool:
         """End every broker in good order, one that is frozen too; False if none ran."""
-        with self._alone():
+        with self._own.alone():
             # all are asked before one is waited for: a controller that has lost its others takes long to end
             asked = [broker.process.ask_to_stop() for broker in self.brokers]
             for broker in self.brokers:
                 broker.stop()
         return any(asked)
+
+    def delete(self) -> None:
+        """Delete its data, and its folder."""
+        self._own.delete()
 
     def wait_until_ready(self, wait_s: float = 60) -> None:
         """Wait until every broker is known to the cluster and answers. WattlakeError if one ends, or after wait_s seconds."""
@@ -208,7 +209,7 @@ class Kafka:
         self.ports = self.ports or free_ports(count, self.controller_ports)
         self.controller_ports = self.controller_ports or free_ports(count, self.ports)
         state = {"cluster_id": self.cluster_id, "ports": self.ports, "controller_ports": self.controller_ports}
-        _write_private(self.folder / STATE, json.dumps(state))
+        self._own.write(state)
 
     def _format(self, brokers: Sequence[Broker]) -> None:
         """Give new brokers their identity, all at once: each takes a Java of its own."""
@@ -219,17 +220,6 @@ class Kafka:
             if process.returncode:
                 raise WattlakeError(f"cannot be made: {said.strip()[-2000:]}", subject=str(broker.folder), next_step="see to what it says and start again")
 
-    @contextmanager
-    def _alone(self) -> Iterator[None]:
-        """One start or stop at a time in this folder."""
-        self.folder.mkdir(parents=True, exist_ok=True)
-        with (self.folder / "lock").open("w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            # another process may have settled it meanwhile
-            if made := _read_state(self.folder):
-                self.cluster_id, self.ports, self.controller_ports = made["cluster_id"], list(made["ports"]), list(made["controller_ports"])
-            yield
-
 
 def _new_id() -> str:
     """A cluster's id as Kafka makes them: 16 random bytes in base64 for URLs."""
@@ -239,24 +229,3 @@ def _new_id() -> str:
     while (made := urlsafe_b64encode(uuid4().bytes).rstrip(b"=").decode()).startswith("-"):
         continue
     return made
-
-
-def _read_state(folder: Path) -> dict[str, Any] | None:
-    """What a Kafka was made with; None if there is none."""
-    try:
-        made: dict[str, Any] = json.loads((folder / STATE).read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        if folder.is_dir() and any(entry.name != "lock" for entry in folder.iterdir()):
-            raise UsageError("is not empty, and holds no Kafka of `wattlake dev`", subject=str(folder), next_step="give another --dir") from None
-        return None
-    except ValueError as error:
-        raise WattlakeError(f"cannot be read: {error}", subject=str(folder / STATE), next_step="`wattlake dev kafka stop --delete`") from error
-    return made
-
-
-def _write_private(path: Path, text: str) -> None:
-    """Write a file that only its owner reads, whole or not at all."""
-    new = path.with_name(f".{path.name}.new")
-    with os.fdopen(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as file:
-        file.write(text)
-    new.replace(path)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import shlex
-import shutil
 from pathlib import Path
 from typing import Annotated
 
@@ -12,7 +11,7 @@ import typer
 
 from wattlake_contracts.commands import itself
 from wattlake_contracts.config import data_home
-from wattlake_contracts.errors import FAILED, UsageError
+from wattlake_contracts.errors import FAILED
 from wattlake_contracts.options import FormatOption, check_format, emit, say
 
 app = typer.Typer(rich_markup_mode=None, no_args_is_help=True, context_settings={"help_option_names": ["-h", "--help"]},
@@ -60,19 +59,18 @@ def start(dir_: DirOption = None,
 @app.command()
 def stop(dir_: DirOption = None, delete: Annotated[bool, typer.Option("--delete", help="Delete its data and its folder too.")] = False) -> None:
     """Stop it, or what is left of it. Its data stays for the next start."""
-    from wattlake_pipelines.dev.kafka import STATE, Kafka
+    from wattlake_pipelines.dev.folder import ServerFolder
+    from wattlake_pipelines.dev.kafka import Kafka
 
     folder = _folder(dir_)
-    if not (folder / STATE).is_file():
-        if folder.is_dir() and any(folder.iterdir()):
-            raise UsageError("holds no Kafka of `wattlake dev`", subject=str(folder), next_step="give its --dir")
+    if ServerFolder(folder, "kafka").read() is None:
         say(f"there is no Kafka in {folder}")
         return
     kafka = Kafka(folder)
     ran = kafka.stop()
     say("it is stopped" if ran else "it did not run")
     if delete:
-        shutil.rmtree(folder)
+        kafka.delete()
         say(f"deleted {folder}")
 
 
@@ -80,11 +78,12 @@ def stop(dir_: DirOption = None, delete: Annotated[bool, typer.Option("--delete"
 def status(dir_: DirOption = None, form: FormatOption = "table") -> None:
     """Each broker, and whether it runs and answers. Exit code 1 unless all do."""
     check_format(form)
-    from wattlake_pipelines.dev.kafka import STATE, Kafka
+    from wattlake_pipelines.dev.folder import ServerFolder
+    from wattlake_pipelines.dev.kafka import Kafka
 
     folder = _folder(dir_)
     columns = ["broker", "server", "state", "pid", "log"]
-    if not (folder / STATE).is_file():
+    if ServerFolder(folder, "kafka").read() is None:
         emit(columns, [], form)
         say(f"there is no Kafka in {folder}; start one with: {_command('start', dir_)}")
         raise typer.Exit(FAILED)

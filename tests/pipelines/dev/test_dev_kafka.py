@@ -166,7 +166,7 @@ def test_a_folder_of_something_else_is_left_alone(tmp_path: Path) -> None:
     for words in (("start",), ("stop", "--delete")):
         done = dev(*words, "--dir", tmp_path)
         assert (done.returncode, done.stdout) == (2, "")
-        assert "no Kafka of `wattlake dev`" in done.stderr
+        assert "holds no kafka of `wattlake dev`" in done.stderr
     assert [entry.name for entry in tmp_path.iterdir()] == ["thesis.txt"]
 
 
