@@ -143,7 +143,8 @@ def brokers(log: KafkaLog, config: KafkaConfig) -> Iterator[Brokers]:
         admin = KafkaAdminClient(**keywords, bootstrap_timeout_ms=_BOOTSTRAP_MS)
     except (KafkaError, OSError, ValueError) as error:
         # a wrong password, an unknown authority and a broker that is down all come as the same timeout
-        raise WattlakeError(f"no broker answers: {type(error).__name__}", subject=str(log), next_step="`wattlake doctor` tells which of many causes it is") from error
+        raise WattlakeError(f"no broker answers: {type(error).__name__}", subject=str(log),
+                            next_step="`wattlake doctor` tells which of many causes it is") from error
     try:
         yield Brokers(admin, log)
     finally:

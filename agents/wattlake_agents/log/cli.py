@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Annotated, Any
 
 import typer
 
 from wattlake_contracts.config import Config, load
 from wattlake_contracts.errors import FAILED, INCOMPLETE, UsageError
+from wattlake_contracts.kinds import TOPICS
 from wattlake_contracts.log_address import FileLog, KafkaLog, log_address, spool_root
 from wattlake_contracts.options import ConfigOption, FormatOption, LogOption, check_format, emit, say
 
@@ -143,3 +147,83 @@ def status(config: ConfigOption = None, log: LogOption = None,
         say(line)
     if found.amiss:
         raise typer.Exit(INCOMPLETE)
+
+
+TopicOption = Annotated[str | None, typer.Option("--topic", help=f"Only this topic: {', '.join(TOPICS)}.", metavar="TOPIC")]
+PartitionOption = Annotated[str | None, typer.Option("--partition", help="Only this partition: a name in a folder, a number on Kafka.", metavar="PARTITION")]
+RowsOption = Annotated[int, typer.Option("--rows", min=0, help="Rows shown of each record.")]
+LinesOption = Annotated[str, typer.Option("--format", help="table: for people; json: an object a line.", metavar="FORMAT")]
+
+
+@app.command()
+def tail(config: ConfigOption = None, log: LogOption = None, topic: TopicOption = None,
+         count: Annotated[int, typer.Option("-n", "--records", min=0, max=100_000, help="How many of the last records.")] = 10,
+         follow: Annotated[bool, typer.Option("-f", "--follow", help="Go on with what is written from now on, until Ctrl-C.")] = False,
+         rows: RowsOption = 2, form: LinesOption = "table") -> None:
+    """Show the last records of a log: when, where, what and its first rows.
+
+    On Kafka the last ones by the brokers' time, in a folder by the records' own. What cannot be read
+    is shown with the reason. Reads nothing away: landing goes on where it was.
+
+    Example: wattlake log tail --topic jobs -n 5 --follow
+    """
+    with _entries(load(config), log, topic, None, rows, form) as source:
+        for entry in source.last(count):
+            _show(entry, form)
+        if not follow:
+            return
+        for entry in source.coming():
+            if entry is None:
+                # who reads a pipe is to have it at once, and who has closed it is noticed
+                sys.stdout.flush()
+            else:
+                _show(entry, form)
+
+
+@app.command()
+def dump(config: ConfigOption = None, log: LogOption = None, topic: TopicOption = None, partition: PartitionOption = None,
+         start: Annotated[int | None, typer.Option("--from", min=0, help="From this offset on, of each partition.", metavar="OFFSET")] = None,
+         count: Annotated[int | None, typer.Option("-n", "--records", min=1, help="At most so many records.  [default: all]", show_default=False)] = None,
+         rows: RowsOption = 2, form: LinesOption = "table") -> None:
+    """Show the records of a log in their order, partition by partition.
+
+    What comes while it runs is not shown. What cannot be read is shown with the reason.
+
+    Example: wattlake log dump --topic readings --partition 0 --from 120 --format json | head
+    """
+    with _entries(load(config), log, topic, partition, rows, form) as source:
+        for i, entry in enumerate(source.all(start), 1):
+            _show(entry, form)
+            if i == count:
+                break
+
+
+def _show(entry: Any, form: str) -> None:
+    print(entry.line() if form == "json" else entry.text())
+
+
+@contextmanager
+def _entries(config: Config, log: str | None, topic: str | None, partition: str | None, rows: int, form: str) -> Iterator[Any]:
+    """What gives the records. UsageError for a topic or a partition that there is not."""
+    if form not in ("table", "json"):
+        raise typer.BadParameter(f"{form!r} is not one of table, json", param_hint="--format")
+    name = topic.removeprefix(config.kafka.prefix) if topic else None
+    if name is not None and name not in TOPICS:
+        raise UsageError(f"{topic!r} is no topic", subject="--topic", next_step=f"one of {', '.join(TOPICS)}")
+    address = log_address(config, log)
+    if isinstance(address, FileLog):
+        from wattlake_agents.log.file_entries import FileEntries
+
+        yield FileEntries(address.root, name, partition, rows)
+        return
+    if partition is not None and not (partition.isascii() and partition.isdigit()):
+        raise UsageError(f"{partition!r} is no partition of a topic", subject="--partition", next_step="on Kafka they are numbered from 0")
+    from wattlake_agents.log.brokers import brokers
+    from wattlake_agents.log.kafka_entries import KafkaEntries
+
+    with brokers(address, config.kafka) as cluster:
+        source = KafkaEntries(cluster, address, config.kafka, name, int(partition) if partition is not None else None, rows)
+        try:
+            yield source
+        finally:
+            source.close()

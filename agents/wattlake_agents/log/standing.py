@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from wattlake_agents.log.brokers import Brokers, Topic
+from wattlake_agents.log.brokers import UNKNOWN_TOPIC, Brokers, Topic
 from wattlake_agents.log.topic_set import RETENTION, days
 from wattlake_contracts.errors import WattlakeError
 from wattlake_contracts.filelog import cursor
@@ -28,7 +28,7 @@ class Standing:
         settings = cluster.settings([t.name for t in there], [RETENTION]) if there else {}
         offsets = cluster.offsets(there)
         self.rows = [self._row(t, offsets, settings.get(t.name, {}).get(RETENTION)) for t in topics]
-        self.by_partition = []
+        self.by_partition: list[tuple[object, ...]] = []
         for topic in there:
             for p in topic.partitions:
                 first, end = offsets.get((topic.name, p.number), (None, None))
@@ -37,7 +37,7 @@ class Standing:
 
     def _row(self, topic: Topic, offsets: dict[tuple[str, int], tuple[int, int]], retention: str | None) -> tuple[object, ...]:
         if not topic.there:
-            state = "missing" if topic.error == 3 else "not allowed"
+            state = "missing" if topic.error == UNKNOWN_TOPIC else "not allowed"
             self.amiss.append(f"{topic.name}: " + ("there is no such topic" if state == "missing" else "this principal may not see it"))
             return (topic.name, state, *(None,) * (len(TOPIC_COLUMNS) - 2))
         behind = sum(p.in_sync < p.replicas for p in topic.partitions)
@@ -53,7 +53,7 @@ class Standing:
 
 def file_rows(root: Path) -> list[tuple[object, ...]]:
     """One row per partition of a file log, as FILE_COLUMNS. not_shipped: None where nothing ships it. WattlakeError if there is no log."""
-    rows = []
+    rows: list[tuple[object, ...]] = []
     for name in partitions(root):
         folder = root / name
         first, end = bounds(root, name)
