@@ -24,7 +24,7 @@ def connection(log: KafkaLog, config: KafkaConfig) -> dict[str, object]:
             if path := getattr(config, key):
                 found[argument] = _readable(Path(path), key)
         if config.key_password_file:
-            found["ssl_password"] = _secret(Path(config.key_password_file), "key_password_file")
+            found["ssl_password"] = secret(Path(config.key_password_file), "kafka.key_password_file")
     if config.security_protocol == "SASL_SSL":
         if not config.username:
             raise UsageError("kafka.username is missing, and SASL_SSL needs one", next_step="set it, or WATTLAKE_KAFKA_USERNAME")
@@ -48,7 +48,7 @@ def _stamp(path: str) -> tuple[int, int, int] | None:
 
 def _password(config: KafkaConfig) -> str:
     if config.password_file:
-        return _secret(Path(config.password_file), "password_file")
+        return secret(Path(config.password_file), "kafka.password_file")
     if password := os.environ.get(PASSWORD_VARIABLE):
         return password
     raise UsageError("there is no password for Kafka", next_step=f"set kafka.password_file, or {PASSWORD_VARIABLE}")
@@ -60,15 +60,15 @@ def _readable(path: Path, key: str) -> str:
     return str(path)
 
 
-def _secret(path: Path, key: str) -> str:
-    """The first line of a file that not everyone may read."""
+def secret(path: Path, what: str) -> str:
+    """The first line of a file that not everyone may read. what: what names the file to its user. UsageError if there is no such line."""
     try:
         if path.stat().st_mode & 0o004:
-            raise UsageError(f"kafka.{key} can be read by everyone", subject=str(path), next_step=f"chmod o-rwx {path}")
+            raise UsageError(f"{what} can be read by everyone", subject=str(path), next_step=f"chmod o-rwx {path}")
         lines = path.read_text(encoding="utf-8").splitlines()
     except OSError as error:
-        raise UsageError(f"kafka.{key} cannot be read: {error.strerror}", subject=str(path),
+        raise UsageError(f"{what} cannot be read: {error.strerror}", subject=str(path),
                          next_step="check the path, and that this user may read it") from error
     if not lines or not lines[0]:
-        raise UsageError(f"kafka.{key} is empty", subject=str(path), next_step="write the password on its first line")
+        raise UsageError(f"{what} is empty", subject=str(path), next_step="write the password on its first line")
     return lines[0]
