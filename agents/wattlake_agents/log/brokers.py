@@ -113,6 +113,26 @@ class Brokers:
             [result] = self._admin.create_partitions({name: partitions}, raise_errors=False).results
         return str(result.error_message or for_code(result.error_code).__name__) if result.error_code else ""
 
+    def allow(self, principal: str, rights: Sequence[tuple[str, str]]) -> dict[tuple[str, str], str]:
+        """Give a principal rights on topics, from any host; why not, by (topic, right) of those that were refused. rights: (topic, e.g. WRITE)."""
+        from kafka.admin import ACL, ACLOperation, ACLPermissionType, ResourcePattern, ResourceType
+
+        acls = {ACL(principal, "*", ACLOperation[right], ACLPermissionType.ALLOW, ResourcePattern(ResourceType.TOPIC, topic)): (topic, right)
+                for topic, right in rights}
+        with self._told():
+            result = self._admin.create_acls(list(acls))
+        # which of several errors is which right's is not told
+        why = ", ".join(sorted({getattr(error, "__name__", str(error)) for error in result["failed"]}))
+        return {what: why for acl, what in acls.items() if acl not in result["succeeded"]}
+
+    def set_password(self, user: str, mechanism: str, password: str) -> str:
+        """Make a SCRAM user, or give one another password; why not, or ''. The password itself is not sent, only what it is checked with."""
+        from kafka.admin import ScramMechanism, UserScramCredentialUpsertion
+
+        with self._told():
+            said = self._admin.alter_user_scram_credentials([UserScramCredentialUpsertion(user, ScramMechanism[mechanism.replace("-", "_")], password)])
+        return str(said.get(user) or "")
+
     @contextmanager
     def _told(self) -> Iterator[None]:
         from kafka.errors import KafkaError
@@ -138,9 +158,9 @@ def brokers(log: KafkaLog, config: KafkaConfig) -> Iterator[Brokers]:
 
     # what kafka-python says in its own words is for its developers
     logging.getLogger("kafka").setLevel(logging.CRITICAL)
-    keywords = connection(log, config)
+    keywords = {**connection(log, config), "bootstrap_timeout_ms": _BOOTSTRAP_MS}
     try:
-        admin = KafkaAdminClient(**keywords, bootstrap_timeout_ms=_BOOTSTRAP_MS)
+        admin = KafkaAdminClient(**keywords)
     except (KafkaError, OSError, ValueError) as error:
         # a wrong password, an unknown authority and a broker that is down all come as the same timeout
         raise WattlakeError(f"no broker answers: {type(error).__name__}", subject=str(log),

@@ -5,12 +5,13 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from wattlake_contracts.config import Config, load
-from wattlake_contracts.errors import FAILED, INCOMPLETE, UsageError
+from wattlake_contracts.errors import FAILED, INCOMPLETE, UsageError, WattlakeError
 from wattlake_contracts.kinds import TOPICS
 from wattlake_contracts.log_address import FileLog, KafkaLog, log_address, spool_root
 from wattlake_contracts.options import ConfigOption, FormatOption, LogOption, check_format, emit, say
@@ -105,6 +106,52 @@ def _init_row(found: Any) -> tuple[object, ...]:
     differs = [{"name": d.name, "there": d.there, "wanted": d.wanted, **({"fixed": d.fixed} if d.fixed else {})} for d in found.differences]
     return (found.wanted.name, found.state, partitions, replication, days(has.get(RETENTION)), int(size) if size else None, int(needed) if needed else None,
             has.get(TIMESTAMP), has.get(COMPRESSION), has.get(CLEANUP), differs, found.problem or None)
+
+
+@app.command()
+def grant(principal: Annotated[str, typer.Argument(help="A SCRAM user's name, or a principal as Kafka writes it, e.g. 'User:CN=node-1'.", metavar="PRINCIPAL")],
+          may: Annotated[str, typer.Option("--may", help="write: what an agent needs; read: what the pipelines need.", metavar="WHAT")],
+          password_file: Annotated[str | None, typer.Option("--password-file", metavar="FILE", show_default=False,
+                                                            help="Make the SCRAM user, or change its password, to the first line of this file.")] = None,
+          config: ConfigOption = None, log: LogOption = None,
+          dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be granted, and change nothing.")] = False,
+          form: FormatOption = "table") -> None:
+    """Let a principal write to the topics of a log on Kafka, or read them, and nothing else.
+
+    Needs a principal that may alter ACLs, and an authoriser on the brokers. What the principal may
+    already do it may still do. A password comes from a file only, and leaves this machine as the keys
+    that it is checked with.
+
+    Example: wattlake log grant agent --may write --password-file agent.password
+    """
+    from wattlake_agents.log import grants
+
+    check_format(form)
+    if may not in grants.RIGHTS:
+        raise typer.BadParameter(f"{may!r} is not one of {', '.join(grants.RIGHTS)}", param_hint="--may")
+    settings = load(config)
+    address = _kafka(settings, log, "is a log in a folder: who may use it is a matter of the folder's owner and mode")
+    mechanism = settings.kafka.sasl_mechanism
+    if password_file and not mechanism.startswith("SCRAM"):
+        raise UsageError(f"the brokers keep no passwords for {mechanism}", subject="--password-file", next_step="set kafka.sasl_mechanism to SCRAM-SHA-512")
+    if password_file and ":" in principal:
+        raise UsageError("only a bare name can have a password", subject=principal, next_step="leave User: out, or --password-file")
+
+    from wattlake_agents.log.brokers import brokers
+    from wattlake_contracts.kafkalog.security import secret
+
+    password = secret(Path(password_file), "--password-file") if password_file else None
+    with brokers(address, settings.kafka) as cluster:
+        if password is not None and not dry_run and (problem := cluster.set_password(principal, mechanism, password)):
+            raise WattlakeError(f"its password cannot be set: {problem}", subject=principal,
+                                next_step="use a principal that may alter users (ALTER on the cluster)")
+        rows = grants.grant(cluster, settings.kafka, principal, may, dry_run=dry_run)
+    emit(grants.COLUMNS, rows, form)
+    if password is not None and not dry_run:
+        say(f"the password of {principal} is set, for {mechanism}")
+    if any(state not in ("granted", "would be granted") for *_, state in rows):
+        say("not all was granted: it needs a principal that may alter ACLs (ALTER on the cluster), and brokers with an authoriser")
+        raise typer.Exit(FAILED)
 
 
 @app.command()

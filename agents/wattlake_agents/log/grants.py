@@ -1,0 +1,27 @@
+"""Who may write to a log's topics, and who may read them: ACLs, and the password of a SCRAM user."""
+
+from __future__ import annotations
+
+from wattlake_agents.log.brokers import Brokers
+from wattlake_contracts.config import KafkaConfig
+from wattlake_contracts.kinds import TOPICS
+
+#: What each part needs and no more. DESCRIBE is needed to find a topic at all; nobody reads in a group.
+RIGHTS = {"write": ("WRITE", "DESCRIBE"), "read": ("READ", "DESCRIBE")}
+COLUMNS = ("principal", "topic", "right", "state")
+
+
+def principal_of(name: str) -> str:
+    """As Kafka writes it: a bare name is a user's."""
+    return name if ":" in name else f"User:{name}"
+
+
+def grant(cluster: Brokers, config: KafkaConfig, name: str, may: str, *, dry_run: bool) -> list[tuple[str, str, str, str]]:
+    """Let a principal write to every topic of the log, or read it; what it has it keeps. Rows as COLUMNS: state is granted, would be granted, or why not.
+
+    may: a key of RIGHTS. Each topic by its full name, so that another set whose prefix begins alike is not let in too.
+    """
+    principal = principal_of(name)
+    wanted = [(config.prefix + topic, right) for topic in TOPICS for right in RIGHTS[may]]
+    refused = {} if dry_run else cluster.allow(principal, wanted)
+    return [(principal, topic, right, "would be granted" if dry_run else refused.get((topic, right), "granted")) for topic, right in wanted]
