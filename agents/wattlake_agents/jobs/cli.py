@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from wattlake_agents.contract_options import contract_options
+from wattlake_agents.jobs.place import AgentLogOption, NodeOption, folder, place
 from wattlake_contracts.config import Config, load
 from wattlake_contracts.errors import UsageError, WattlakeError
 from wattlake_contracts.kinds import JOBS, STATUSES
-from wattlake_contracts.log_address import spool_root
-from wattlake_contracts.options import ConfigOption, LogOption, say
+from wattlake_contracts.options import ConfigOption, say
 
 if TYPE_CHECKING:
     from wattlake_agents.jobs.listener import Listener
@@ -30,7 +30,6 @@ _TEXTS = {"share_ppm": "Its share of the device, above 0 and up to 1 [default: 1
 JobOption = Annotated[str | None, typer.Option(
     "--job", help="Its id, the same on every node [default: $WATTLAKE_JOB, else the scheduler's (Slurm, PBS, LSF, Flux), else the launcher's "
                   "(mpirun, torchrun), else a new one].", metavar="ID")]
-NodeOption = Annotated[str | None, typer.Option("--node", help="Name of this node [default: as the agent has it].", metavar="NAME")]
 DeviceOption = Annotated[list[str] | None, typer.Option(
     "--device", help="A device it holds, e.g. gpu0; may be given again [default: the whole node].", metavar="DEVICE")]
 CommandArgument = Annotated[list[str], typer.Argument(help="The command and its arguments, after --.", metavar="CMD…")]
@@ -40,12 +39,13 @@ StatusOption = Annotated[str, typer.Option("--status", help=f"How it ended: {', 
 @app.command(context_settings={"allow_interspersed_args": False})
 @contract_options(JOBS, leave_out=_OWN, texts=_TEXTS)
 def run(values: dict[str, Any], command: CommandArgument, job: JobOption = None, device: DeviceOption = None, node: NodeOption = None,
-        config: ConfigOption = None, log: LogOption = None) -> None:
+        config: ConfigOption = None, log: AgentLogOption = None) -> None:
     """Run a command as a job: its start, a sign of life each minute, its end with its status.
 
     Signals are passed on to the command and its exit code is this one's (128 + n if signal n ended
     it). The command runs whatever becomes of its record: where the log cannot be written the agent of
-    this node records the job, and if none runs, or it does not read a --device, a warning says so.
+    this node records the job, and if none runs, it does not read a --device, or it has another node
+    or log than was told here, a warning says so.
     The ranks that one launcher starts on a node are one job, each may be run through this command.
 
     Example: wattlake job run --model bert --phase train --team nlp --device gpu0 -- python train.py
@@ -55,11 +55,11 @@ def run(values: dict[str, Any], command: CommandArgument, job: JobOption = None,
     from wattlake_agents.jobs.identity import job_id
     from wattlake_agents.jobs.listener import Listener
     from wattlake_agents.jobs.teller import Teller
-    from wattlake_agents.state import node_name
 
     settings = load(config)
-    root = spool_root(settings, log)
-    name = node_name(settings.agent, node)
+    told = place(settings, node, log)
+    name, root = told.node, told.root
+    _say_all(told.doubts)
     _name_user(settings, values, lenient=True)
     rows = row.opened(job_id(job), name, row.now_ms(), device or [], values)
     if (doubt := Listener(settings.agent, name).unread(device or [])) is not None:
@@ -75,7 +75,7 @@ def run(values: dict[str, Any], command: CommandArgument, job: JobOption = None,
 @app.command()
 @contract_options(JOBS, leave_out=_OWN, texts=_TEXTS)
 def start(values: dict[str, Any], job: JobOption = None, device: DeviceOption = None, node: NodeOption = None, config: ConfigOption = None,
-          log: LogOption = None) -> None:
+          log: AgentLogOption = None) -> None:
     """Say that a job begins, and print its id for `wattlake job stop`.
 
     The agent of this node keeps it open until it is stopped, or the machine restarts. Without an
@@ -87,11 +87,12 @@ def start(values: dict[str, Any], job: JobOption = None, device: DeviceOption = 
     from wattlake_agents.jobs.identity import job_id
     from wattlake_agents.jobs.listener import Listener
     from wattlake_agents.jobs.registration import Registration, path_of, write
-    from wattlake_agents.state import boot_id, make_state_dir, node_name, state_dir
+    from wattlake_agents.state import boot_id, make_state_dir, state_dir
 
     settings = load(config)
-    root = spool_root(settings, log)
-    name, identity = node_name(settings.agent, node), job_id(job)
+    told = place(settings, node, log)
+    name, root = told.node, told.root
+    identity = job_id(job)
     _name_user(settings, values, lenient=False)
     rows = row.opened(identity, name, row.now_ms(), device or [], values)
     registration = Registration(rows, boot_id(Path(settings.agent.proc_root)))
@@ -100,8 +101,7 @@ def start(values: dict[str, Any], job: JobOption = None, device: DeviceOption = 
         make_state_dir(state)
     write(path_of(state, identity), registration, fresh=True)
     listener = Listener(settings.agent, name)
-    for doubt in filter(None, (listener.unread(device or []), listener.unkept())):
-        say(f"wattlake: {doubt}")
+    _say_all([*told.doubts, *filter(None, (listener.unread(device or []), listener.unkept()))])
     _announce(rows, root, listener)
     print(identity)
 
@@ -109,7 +109,7 @@ def start(values: dict[str, Any], job: JobOption = None, device: DeviceOption = 
 @app.command()
 @contract_options(JOBS, leave_out=(*_OWN, "user", "share_ppm"))
 def stop(values: dict[str, Any], job: Annotated[str, typer.Argument(help="The id that `wattlake job start` printed.", metavar="ID")],
-         status: StatusOption = "ok", config: ConfigOption = None, log: LogOption = None) -> None:
+         status: StatusOption = "ok", config: ConfigOption = None, log: AgentLogOption = None) -> None:
     """Say that a job has ended, how, and what is known only now: tokens, examples, the quality reached.
 
     Example: wattlake job stop $id --status ok --tokens 300000000 --quality-metric accuracy --quality-value 0.91
@@ -123,16 +123,22 @@ def stop(values: dict[str, Any], job: Annotated[str, typer.Argument(help="The id
     if status not in STATUSES:
         raise UsageError(f"{status!r} is not one of {', '.join(STATUSES)}", subject="--status")
     settings = load(config)
-    root = spool_root(settings, log)
     path = path_of(state_dir(settings.agent), job)
     registration = load_registration(path)
     if registration is None or registration.ended or not registration.rows:
         raise UsageError("is not running here", subject=job, next_step="give the id that `wattlake job start` printed on this node")
+    root, doubt = folder(settings, log)
+    _say_all([doubt] if doubt else [])
     rows = row.ended(registration.rows, status, values)
     if _announce(rows, root, Listener(settings.agent, str(rows[0]["node"]))):
         path.unlink(missing_ok=True)
     else:
         write(path, Registration(rows, registration.boot_id, ended=True))
+
+
+def _say_all(doubts: list[str]) -> None:
+    for doubt in doubts:
+        say(f"wattlake: {doubt}")
 
 
 def _announce(rows: list[dict[str, object]], root: Path, listener: Listener) -> bool:

@@ -11,13 +11,12 @@ from wattlake_agents.contract_options import stored
 from wattlake_agents.jobs import row
 from wattlake_agents.jobs.identity import job_id
 from wattlake_agents.jobs.listener import Listener
+from wattlake_agents.jobs.place import place
 from wattlake_agents.jobs.pseudonym import user_name
 from wattlake_agents.jobs.teller import Teller
-from wattlake_agents.state import node_name
 from wattlake_contracts.config import load
 from wattlake_contracts.errors import UsageError, WattlakeError
 from wattlake_contracts.kinds import JOBS
-from wattlake_contracts.log_address import spool_root
 
 _OWN = ("job", "node", "start_ms", "end_ms", "device", "status")
 _INPUTS = {name: column for name, (column, _) in JOBS.inputs.items() if column.name not in _OWN}
@@ -28,7 +27,8 @@ class job:  # noqa: N801  # read as a verb: with wattlake_agents.job(...)
 
     The columns of kind jobs are its keywords, as in an import file (model, phase, team, share,
     tokens, …). job: the id, the same on every node; device: a device or several, e.g. "gpu0"
-    (default: the whole node). The status is ok, failed if the block raises, cancelled if it is
+    (default: the whole node); node and log: as configured, else as the agent that runs here has them,
+    and a warning where it has others. The status is ok, failed if the block raises, cancelled if it is
     interrupted. UsageError for a column that there is not; a log that cannot be written and a device
     that the agent of this node does not read are warnings, never errors.
 
@@ -40,7 +40,7 @@ class job:  # noqa: N801  # read as a verb: with wattlake_agents.job(...)
     def __init__(self, *, job: str | None = None, device: str | list[str] | None = None, node: str | None = None,
                  config: str | None = None, log: str | None = None, **columns: Any) -> None:
         settings = load(config)
-        name = node_name(settings.agent, node)
+        told = place(settings, node, log)
         fields = _checked(columns)
         try:
             fields["user"] = user_name(settings.agent, columns.get("user"))
@@ -49,10 +49,10 @@ class job:  # noqa: N801  # read as a verb: with wattlake_agents.job(...)
             _warn(f"the job is recorded without its user: {error}")
         self.id = job_id(None if job is None else str(job))
         devices = [device] if isinstance(device, str) else list(device or [])
-        rows = row.opened(self.id, name, row.now_ms(), devices, fields)
-        if (doubt := Listener(settings.agent, name).unread(devices)) is not None:
+        rows = row.opened(self.id, told.node, row.now_ms(), devices, fields)
+        for doubt in filter(None, (*told.doubts, Listener(settings.agent, told.node).unread(devices))):
             _warn(doubt)
-        self._teller = Teller(settings.agent, spool_root(settings, log), name, rows, _warn)
+        self._teller = Teller(settings.agent, told.root, told.node, rows, _warn)
         self._late: dict[str, object] = {}
         self._over = threading.Event()
         self._renewing: threading.Thread | None = None

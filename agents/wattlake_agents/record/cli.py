@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import secrets
-from typing import Annotated, Any
+from typing import Any
 
 import typer
 
 from wattlake_agents.contract_options import contract_options
+from wattlake_agents.jobs.place import AgentLogOption, WriterOption, place
 from wattlake_contracts.config import load
 from wattlake_contracts.errors import UsageError
 from wattlake_contracts.kinds import SERVING, TRANSFERS
-from wattlake_contracts.log_address import spool_root
-from wattlake_contracts.options import ConfigOption, LogOption
+from wattlake_contracts.options import ConfigOption, say
 
 app = typer.Typer(
     rich_markup_mode=None, no_args_is_help=True, pretty_exceptions_enable=False,
@@ -20,12 +20,11 @@ app = typer.Typer(
     help="Record a transfer, or the counters of an inference service.\n\n"
          "Example: wattlake record transfer --bytes 1000000000 --medium wan --from-site berlin-1 --to-site paris-2 --dataset c4",
 )
-WriterOption = Annotated[str | None, typer.Option("--writer", help="Name of this node [default: as the agent has it].", metavar="NAME")]
 
 
 @app.command()
 @contract_options(TRANSFERS, optional=("id", "ts_ms"))
-def transfer(values: dict[str, Any], writer: WriterOption = None, config: ConfigOption = None, log: LogOption = None) -> None:
+def transfer(values: dict[str, Any], writer: WriterOption = None, config: ConfigOption = None, log: AgentLogOption = None) -> None:
     """Record bytes moved between two sites, and print the transfer's id.
 
     Without --id it gets a new one; without --ts it is now. A second transfer of the same id
@@ -40,7 +39,7 @@ def transfer(values: dict[str, Any], writer: WriterOption = None, config: Config
 
 @app.command()
 @contract_options(SERVING, optional=("ts_ms",))
-def serving(values: dict[str, Any], writer: WriterOption = None, config: ConfigOption = None, log: LogOption = None) -> None:
+def serving(values: dict[str, Any], writer: WriterOption = None, config: ConfigOption = None, log: AgentLogOption = None) -> None:
     """Record the cumulative counters of an inference service.
 
     Give the totals since the service began, not what came since the last time, and as --epoch
@@ -56,7 +55,9 @@ def serving(values: dict[str, Any], writer: WriterOption = None, config: ConfigO
 
 def _write(kind: str, row: dict[str, object], writer: str | None, config: str | None, log: str | None) -> None:
     from wattlake_agents.jobs.announcer import Announcer
-    from wattlake_agents.state import node_name
 
-    settings = load(config)
-    Announcer(spool_root(settings, log), node_name(settings.agent, writer), "record").write(kind, [row])
+    # who wrote it down changes no figure, so that only another log is worth a word
+    node, root, _, doubt = place(load(config), writer, log)
+    if doubt:
+        say(f"wattlake: {doubt}")
+    Announcer(root, node, "record").write(kind, [row])
