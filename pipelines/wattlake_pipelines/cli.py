@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import logging
 import os
+import signal
+import threading
 import time
 import warnings
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -14,15 +17,18 @@ import typer
 
 from wattlake_contracts import config as configuration
 from wattlake_contracts.column import EARLIEST_MS, LATEST_MS
-from wattlake_contracts.errors import INCOMPLETE
-from wattlake_contracts.log_address import lake_root, log_address
+from wattlake_contracts.errors import INCOMPLETE, UsageError, WattlakeError
+from wattlake_contracts.log_address import FileLog, KafkaLog, lake_root, log_address
 from wattlake_contracts.options import ConfigOption, FormatOption, LakeOption, LogOption, check_format, emit, say
 from wattlake_pipelines.lake.room import room_in
 from wattlake_pipelines.telling import Progress, accounted_line, asking, landed_line, tell_mixture, tell_places
 
 if TYPE_CHECKING:
     from wattlake_pipelines.lake.committer import Committer
+    from wattlake_pipelines.land.source import Source
 
+#: Seconds between two tries to reach the brokers.
+_RETRY_S = 5.0
 _CONTEXT = {"help_option_names": ["-h", "--help"]}
 _EPILOG = "What stands after -- goes to Beam, e.g. -- --runner=FlinkRunner. Exit code 4: some rows were rejected, see `wattlake sql \"FROM rejects\"`."
 
@@ -32,6 +38,11 @@ account_app = typer.Typer(rich_markup_mode=None, context_settings=_CONTEXT)
 
 BeamOptions = Annotated[list[str] | None, typer.Argument(help="Options for Beam, after --.", metavar="[-- BEAM OPTIONS]", show_default=False)]
 RangesOption = Annotated[int, typer.Option("--ranges", min=1, help="Cut each segment of the log into this many ranges at least; more give more workers work.")]
+AcceptGapOption = Annotated[bool, typer.Option(
+    "--accept-gap", help="Go on where a topic has dropped records before they were landed; the gap is kept in rejects.")]
+FollowOption = Annotated[bool, typer.Option("--follow", help="Go on with what comes, in small rounds, until stopped (Ctrl-C, SIGTERM).")]
+EveryOption = Annotated[float, typer.Option("--every", min=0.1, max=3600, help="With --follow: seconds from one round's begin to the next's, at least.",
+                                            metavar="SECONDS")]
 UntilOption = Annotated[str | None, typer.Option(
     "--until", help="Let embodied emissions accrue to this instant (ISO 8601 with zone, or a day: its UTC midnight) instead of the latest "
                     "that the data speaks of.", metavar="INSTANT")]
@@ -77,8 +88,24 @@ def _until(value: str | None) -> int | None:
     return instant
 
 
+def _source(address: FileLog | KafkaLog, config: configuration.KafkaConfig, *, accept_gap: bool, patient: bool) -> Source:
+    """The log. patient: brokers that do not answer yet are waited for."""
+    from wattlake_pipelines.land.open_source import open_source
+
+    while True:
+        try:
+            return open_source(address, config, accept_gap=accept_gap)
+        except UsageError:
+            raise
+        except WattlakeError as error:
+            if not patient:
+                raise
+            say(f"wattlake: {error}\n  it is tried again")
+            time.sleep(_RETRY_S)
+
+
 def _work(config_file: str | None, lake: str | None, log: str | None, form: str, beam: list[str] | None, *, landing: bool, accounting: bool,
-          ranges: int = 1, until: str | None = None) -> None:
+          ranges: int = 1, until: str | None = None, accept_gap: bool = False, every_s: float | None = None) -> None:
     check_format(form)
     until_ms = _until(until)
     config = configuration.load(config_file)
@@ -88,18 +115,18 @@ def _work(config_file: str | None, lake: str | None, log: str | None, form: str,
     lines: list[str] = []
     address = log_address(config, log) if landing else None
     target = lake_root(config, lake, log)
-    source = None
-    if address is not None:
-        from wattlake_pipelines.land.open_source import open_source
-
-        # a log that is not there is the user's mistake: say so before a lake is made
-        source = open_source(address, config.kafka)
+    # a log that is not there is the user's mistake: say so before a lake is made
+    source = None if address is None else _source(address, config.kafka, accept_gap=accept_gap, patient=every_s is not None)
     tell_places(address, target)
     progress = Progress()
     with room_in(target), _open(config, target) as committer:
+        if source is not None:
+            tell_mixture(committer, source.identity)
+        if source is not None and every_s is not None:
+            _follow(committer, source, every_s, config.pipelines.round_mib * 2**20, beam or (), ranges)
+            return
         try:
             if source is not None:
-                tell_mixture(committer, source.identity)
                 from wattlake_pipelines.land.land import land
 
                 landed = land(committer, source, round_bytes=config.pipelines.round_mib * 2**20, pieces=ranges, options=beam or (),
@@ -126,18 +153,42 @@ def _work(config_file: str | None, lake: str | None, log: str | None, form: str,
         raise typer.Exit(INCOMPLETE)
 
 
+def _follow(committer: Committer, source: Source, every_s: float, round_bytes: int, beam: Sequence[str], ranges: int) -> None:
+    from wattlake_pipelines.follow import Followed, follow
+
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    say("following: Ctrl-C or SIGTERM ends it after the round that is under way")
+
+    def heard(done: Followed) -> None:
+        say(f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}  {done.rows:,} rows of {done.records:,} records in {done.rounds:,} rounds, {done.rejects:,} rejected")
+
+    done = follow(committer, source, every_s=every_s, round_bytes=round_bytes, stop=stop, options=beam, pieces=ranges, heard=heard,
+                  failed=lambda error: say(f"wattlake: {error}\n  it is tried again"))
+    say(f"stopped: {done.rows:,} rows of {done.records:,} records in {done.rounds:,} rounds, {done.rejects:,} rejected, {done.failures:,} rounds failed")
+
+
 @run_app.command(epilog=_EPILOG)
 def run(beam: BeamOptions = None, config: ConfigOption = None, lake: LakeOption = None, log: LogOption = None, form: FormatOption = "table",
-        ranges: RangesOption = 1, until: UntilOption = None) -> None:
-    """Land what is on the log, then account for it. Safe to repeat, to interrupt and to run from a timer."""
-    _work(config, lake, log, form, beam, landing=True, accounting=True, ranges=ranges, until=until)
+        ranges: RangesOption = 1, until: UntilOption = None, accept_gap: AcceptGapOption = False, follow: FollowOption = False,
+        every: EveryOption = 5.0) -> None:
+    """Land what is on the log, then account for it. Safe to repeat, to interrupt and to run from a timer.
+
+    With --follow it goes on with what comes: what fails and may pass, such as brokers that are away, is
+    told and tried again; a gap in a topic stops it until somebody decides.
+    """
+    if follow and until is not None:
+        raise typer.BadParameter("an instant makes no sense with --follow", param_hint="--until")
+    _work(config, lake, log, form, beam, landing=True, accounting=True, ranges=ranges, until=until, accept_gap=accept_gap,
+          every_s=every if follow else None)
 
 
 @land_app.command(epilog=_EPILOG)
 def land(beam: BeamOptions = None, config: ConfigOption = None, lake: LakeOption = None, log: LogOption = None, form: FormatOption = "table",
-         ranges: RangesOption = 1) -> None:
+         ranges: RangesOption = 1, accept_gap: AcceptGapOption = False) -> None:
     """Land what is on the log: check, deduplicate, sort, and commit it to the lake as Parquet."""
-    _work(config, lake, log, form, beam, landing=True, accounting=False, ranges=ranges)
+    _work(config, lake, log, form, beam, landing=True, accounting=False, ranges=ranges, accept_gap=accept_gap)
 
 
 @account_app.command(epilog=_EPILOG)

@@ -11,9 +11,10 @@ from wattlake_pipelines.account.account import Accounted, account
 from wattlake_pipelines.lake.committer import Committer
 from wattlake_pipelines.lake.seed import seed
 from wattlake_pipelines.land.land import land
+from wattlake_pipelines.land.source import Source
 
 
-def run(lake: Path, log: Path, *, shards: int = 1, pieces: int = 1, options: tuple[str, ...] = (), round_bytes: int = 2**28,
+def run(lake: Path, log: Path | Source, *, shards: int = 1, pieces: int = 1, options: tuple[str, ...] = (), round_bytes: int = 2**28,
         on_step: Callable[[str], None] | None = None, shipped: bool = False) -> Accounted:
     """Land all that the log holds and account for it."""
     with Committer(lake, shards=shards, on_step=on_step) as committer:

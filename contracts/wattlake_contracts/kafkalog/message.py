@@ -83,6 +83,8 @@ def from_message(place: Place, key: bytes | None, value: bytes | None, headers: 
     """The record that a message is; UnreadableError if it is none, whatever its bytes are."""
     if value is None:
         raise UnreadableError("a message without a value: nothing is deleted by its key here")
+    if not value:
+        raise UnreadableError("an empty message")
     said = _texts(headers)
     content_type = said.get("content-type", JSON)
     plain_type = content_type.partition(";")[0].strip().lower()

@@ -32,7 +32,7 @@ class Producer:
         self._producer: Any = KafkaProducer(
             **connection(log, config), acks="all", enable_idempotence=True, compression_type="zstd", linger_ms=linger_ms, batch_size=_BATCH_BYTES,
             max_request_size=config.max_record_bytes + 65_536, delivery_timeout_ms=_NEVER_MS, request_timeout_ms=30_000,
-            max_block_ms=_METADATA_MS, bootstrap_timeout_ms=10_000, reconnect_backoff_max_ms=5_000, allow_auto_create_topics=False,
+            max_block_ms=_METADATA_MS, reconnect_backoff_max_ms=5_000, allow_auto_create_topics=False,
             metrics_enabled=False)
 
     def send(self, topic: str, key: bytes, value: bytes, headers: list[tuple[str, bytes]], outcome: Outcome) -> None:

@@ -17,7 +17,8 @@ def connection(log: KafkaLog, config: KafkaConfig) -> dict[str, object]:
 
     Read anew each time a client is made, so that a renewed certificate or password is taken up.
     """
-    found: dict[str, object] = {"bootstrap_servers": list(log.servers), "security_protocol": config.security_protocol, "client_id": "wattlake"}
+    found: dict[str, object] = {"bootstrap_servers": list(log.servers), "security_protocol": config.security_protocol, "client_id": "wattlake",
+                                "bootstrap_timeout_ms": 10_000}
     if config.security_protocol != "PLAINTEXT":
         found["ssl_check_hostname"] = True
         for key, argument in (("ca_file", "ssl_cafile"), ("cert_file", "ssl_certfile"), ("key_file", "ssl_keyfile")):

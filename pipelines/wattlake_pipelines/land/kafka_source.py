@@ -24,6 +24,8 @@ _RECORD_BYTES = 8 * 1024
 #: A broker that gives nothing for so long has failed the range, and with it the round.
 _PATIENCE_MS = 60_000
 _RAW_KEPT = 4096
+#: Kafka's code for a topic that one may not even look at.
+_DENIED = 29
 
 
 class GapError(WattlakeError):
@@ -106,8 +108,8 @@ class KafkaSource:
 
     def __init__(self, log: KafkaLog, config: KafkaConfig, *, accept_gap: bool = False) -> None:
         self._log, self._config, self._accept_gap = log, config, accept_gap
-        self._cluster, self._topics = topics(log, config)
-        if not self._topics:
+        self._cluster, held = extents(log, config)
+        if not held:
             raise WattlakeError(f"there is no topic {config.prefix}{TOPICS[0]} or any other of Wattlake's", subject=str(log),
                                 next_step="make them with `wattlake log init`")
 
@@ -118,28 +120,21 @@ class KafkaSource:
 
     def plan(self, positions: Mapping[str, int], max_bytes: int, pieces: int = 1) -> list[KafkaRange]:
         """See Source. GapError if records went before they were landed, unless that is accepted."""
-        from kafka import TopicPartition
-
-        self._cluster, self._topics = topics(self._log, self._config)
-        wanted = [KafkaRange(self.identity, self._log.servers, self._config, topic, generation, number, 0, 0)
-                  for topic, (generation, numbers) in sorted(self._topics.items()) for number in numbers]
-        consumer = _consumer(self._log.servers, self._config)
-        places = [TopicPartition(self._config.prefix + w.topic, w.number) for w in wanted]
-        first, last = consumer.beginning_offsets(places), consumer.end_offsets(places)
+        self._cluster, held = extents(self._log, self._config)
         found: list[KafkaRange] = []
         left = max(1, max_bytes // _RECORD_BYTES)
-        for where, place in zip(wanted, places, strict=True):
-            begin, end = first[place], last[place]
+        for extent in held:
+            where = KafkaRange(self.identity, self._log.servers, self._config, extent.topic, extent.generation, extent.number, 0, 0)
             position = positions.get(where.partition)
             # what a partition dropped before anyone landed from it was never this lake's
-            gone = 0 if position is None else max(0, begin - position)
+            gone = 0 if position is None else max(0, extent.first - position)
             if gone and not self._accept_gap:
-                raise GapError(f"offsets {position} to {begin} ({gone} records) are gone: the topic dropped them before they were landed",
-                               subject=f"{place.topic} partition {place.partition}",
+                raise GapError(f"offsets {position} to {extent.first} ({gone} records) are gone: the topic dropped them before they were landed",
+                               subject=f"{self._config.prefix}{extent.topic} partition {extent.number}",
                                next_step="land what is left with --accept-gap, which records the gap in rejects; then give the topic more retention")
-            start = begin if position is None else max(begin, position)
-            end = min(end, start + left)
-            if end > start:
+            start = extent.first if position is None else max(extent.first, position)
+            end = min(extent.end, start + left)
+            if end > start or gone:
                 found += _cut(replace(where, start=start, end=end, gone=gone), pieces)
                 left -= end - start
             if left <= 0:
@@ -150,26 +145,56 @@ class KafkaSource:
 def _cut(whole: KafkaRange, pieces: int) -> list[KafkaRange]:
     step = max(1, -(-(whole.end - whole.start) // pieces))
     return [replace(whole, start=at, end=min(at + step, whole.end), gone=whole.gone if at == whole.start else 0)
-            for at in range(whole.start, whole.end, step)]
+            for at in range(whole.start, max(whole.end, whole.start + 1), step)]
 
 
-def topics(log: KafkaLog, config: KafkaConfig) -> tuple[str, dict[str, tuple[str, list[int]]]]:
-    """(the cluster's id, topic without prefix → (its id, its partitions)) of the topics that are there. WattlakeError if no broker answers."""
-    from kafka import KafkaAdminClient
-    from kafka.errors import KafkaError
+@dataclass(frozen=True)
+class Extent:
+    """What a partition of a topic holds: offsets [first, end). topic: without prefix. generation: the topic's id."""
+
+    topic: str
+    generation: str
+    number: int
+    first: int
+    end: int
+
+
+def extents(log: KafkaLog, config: KafkaConfig) -> tuple[str, list[Extent]]:
+    """(the cluster's id, the partitions of the topics that are there). WattlakeError if no broker answers.
+
+    Messages of a transaction that is still open, and all after them, are not there yet.
+    """
+    from kafka import KafkaAdminClient, TopicPartition
+    from kafka.admin import OffsetSpec
+    from kafka.errors import KafkaError, TopicAuthorizationFailedError
 
     logging.getLogger("kafka").setLevel(logging.CRITICAL)
     try:
         admin = KafkaAdminClient(**connection(log, config))
     except KafkaError as error:
-        raise WattlakeError(f"no broker answers: {error or type(error).__name__}", subject=str(log),
-                            next_step="see that it is up, and that address, certificates and password are right") from error
+        raise _away(log, error) from error
     try:
         cluster = str(admin.describe_cluster()["cluster_id"])
-        found = {}
-        for topic in admin.describe_topics([config.prefix + t for t in TOPICS]):
-            if not topic.get("error_code"):
-                found[topic["name"].removeprefix(config.prefix)] = (str(topic["topic_id"]), sorted(p["partition_index"] for p in topic["partitions"]))
-        return cluster, found
+        described = admin.describe_topics([config.prefix + t for t in TOPICS])
+        if denied := [t["name"] for t in described if t.get("error_code") == _DENIED]:
+            raise TopicAuthorizationFailedError(", ".join(denied))
+        known = {t["name"].removeprefix(config.prefix): t for t in described if not t.get("error_code")}
+        places = {TopicPartition(config.prefix + name, p["partition_index"]): (name, str(topic["topic_id"]))
+                  for name, topic in known.items() for p in topic["partitions"]}
+        first = admin.list_partition_offsets(dict.fromkeys(places, OffsetSpec.EARLIEST))
+        last = admin.list_partition_offsets(dict.fromkeys(places, OffsetSpec.LATEST), isolation_level="read_committed")
+    except KafkaError as error:
+        raise _away(log, error) from error
     finally:
         admin.close()
+    return cluster, [Extent(*places[place], place.partition, first[place].offset, last[place].offset) for place in sorted(places)]
+
+
+def _away(log: KafkaLog, error: Exception) -> WattlakeError:
+    from kafka.errors import AuthorizationError
+
+    if isinstance(error, AuthorizationError):
+        return WattlakeError(f"may not be read: {error or type(error).__name__}", subject=str(log),
+                             next_step="grant READ and DESCRIBE on the topics to the principal that lands")
+    return WattlakeError(f"no broker answers: {str(error) or type(error).__name__}", subject=str(log),
+                         next_step="see that they are up, and that address, certificates and password are right")

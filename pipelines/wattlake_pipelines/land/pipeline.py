@@ -19,6 +19,7 @@ from wattlake_pipelines.land.read_range import BOOK, read_range
 from wattlake_pipelines.land.source import Range
 from wattlake_pipelines.land.write_book import write_book
 from wattlake_pipelines.land.write_readings import write_readings
+from wattlake_pipelines.worker_error import told
 
 #: Files in the staging folder by which driver and workers speak.
 SEEN_FILE = "seen.parquet"
@@ -100,7 +101,7 @@ def land_pipeline(ranges: Sequence[Range], shards: int, staging: Path, attempt: 
     options: Beam's own (`--runner=…`); FnApiRunner where none is named.
     """
     chosen = list(options) if any(o.startswith("--runner") for o in options) else ["--runner=FnApiRunner", *options]
-    with beam.Pipeline(options=PipelineOptions(chosen)) as pipeline:
+    with told(), beam.Pipeline(options=PipelineOptions(chosen)) as pipeline:
         _ = (
             pipeline
             | "Ranges" >> beam.Create(list(ranges), reshuffle=len(ranges) > 1)

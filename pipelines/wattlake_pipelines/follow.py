@@ -1,0 +1,73 @@
+"""`wattlake run --follow`: small rounds of landing and accounting, one after the other, until told to stop."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from wattlake_contracts.errors import WattlakeError
+from wattlake_pipelines.account.account import account
+from wattlake_pipelines.lake.committer import Committer, SupersededError
+from wattlake_pipelines.lake.maintain import maintain
+from wattlake_pipelines.lake.room import room_in
+from wattlake_pipelines.land.kafka_source import GapError
+from wattlake_pipelines.land.land import land
+from wattlake_pipelines.land.source import Source
+
+#: A round takes no more than this of the log, so that a backlog is worked off in steps that each end in a commit.
+ROUND_BYTES = 64 * 2**20
+#: So many commits make so many small files; upkeep makes them few again.
+_MAINTAIN_ROUNDS = 100
+_KEEP_DAYS = 7.0
+_FIRST_RETRY_S, _LAST_RETRY_S = 1.0, 15.0
+
+
+@dataclass
+class Followed:
+    """What following did so far. failures: rounds that failed and were tried again. latency_ms: from the latest instant of a round's data to its commit."""
+
+    rounds: int = 0
+    records: int = 0
+    rows: int = 0
+    rejects: int = 0
+    failures: int = 0
+
+
+def follow(committer: Committer, source: Source, *, every_s: float, round_bytes: int, stop: threading.Event, options: Sequence[str] = (), pieces: int = 1,
+           heard: Callable[[Followed], None] | None = None, failed: Callable[[WattlakeError], None] | None = None) -> Followed:
+    """Land and account what comes, each every_s seconds or as fast as it goes, until stop is set; a round that is begun is ended.
+
+    What fails and may pass (brokers away, a full disk) is told and tried again. GapError and a newer
+    committer end it: both need somebody's decision.
+    """
+    done = Followed()
+    retry_s = _FIRST_RETRY_S
+    limit = min(round_bytes, ROUND_BYTES)
+    while not stop.is_set():
+        began = time.monotonic()
+        try:
+            with room_in(committer.lake):
+                landed = land(committer, source, round_bytes=limit, pieces=pieces, options=options, max_rounds=1)
+                if landed.rounds or not done.rounds:
+                    account(committer, options=options)
+                    done.rounds += 1
+                    if done.rounds % _MAINTAIN_ROUNDS == 0:
+                        maintain(committer, keep_days=_KEEP_DAYS)
+        except (GapError, SupersededError):
+            raise
+        except WattlakeError as error:
+            done.failures += 1
+            if failed is not None:
+                failed(error)
+            stop.wait(retry_s)
+            retry_s = min(2 * retry_s, _LAST_RETRY_S)
+            continue
+        retry_s = _FIRST_RETRY_S
+        if landed.rounds:
+            done.records, done.rows, done.rejects = done.records + landed.records, done.rows + landed.rows, done.rejects + landed.rejects
+            if heard is not None:
+                heard(done)
+        stop.wait(max(0.0, every_s - (time.monotonic() - began)))
+    return done

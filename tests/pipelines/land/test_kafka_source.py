@@ -1,0 +1,184 @@
+"""Landing from a real Kafka: the books are those of the file log, and what is not there is told."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from lakes import dump, rows, run
+from logs import Log
+from topics import Topics
+from wattlake_contracts.errors import WattlakeError
+from wattlake_contracts.kafkalog import outbox
+from wattlake_contracts.record import JSON
+from wattlake_pipelines.dev.kafka import Kafka
+from wattlake_pipelines.land.kafka_source import GapError, extents
+from wattlake_pipelines.simulate.options import Options
+from wattlake_pipelines.simulate.write import simulate
+
+T0 = 1_760_000_000_000
+
+
+@pytest.fixture
+def topics(kafka: Kafka, topic_prefix: str) -> Topics:
+    return Topics(kafka.address, topic_prefix)
+
+
+def readings(log: Log, count: int, node: str = "n1", start: int = 0) -> None:
+    for i in range(start, start + count):
+        log.put("readings", [{"node": node, "device": "gpu0", "device_kind": "gpu", "ts_ms": T0 + 1000 * i, "energy_mj": 5000 * i}], node=node)
+
+
+def landed(lake: Path) -> int:
+    found = rows(lake, "SELECT count(*) FROM lake.raw_readings")[0][0]
+    assert isinstance(found, int)
+    return found
+
+
+def test_a_fleet_has_the_same_facts_from_kafka_as_from_the_file_log(topics: Topics, tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    simulate(log, Options(nodes=3, days=0.05, seed=11))
+    sent = topics.ship(log.rename(tmp_path / "to-ship"))
+    simulate(log, Options(nodes=3, days=0.05, seed=11))
+    assert sent > 100
+    run(tmp_path / "a", log, shipped=True)
+    run(tmp_path / "b", topics.source(), shards=2, pieces=3, round_bytes=2**20, shipped=True)
+    assert dump(tmp_path / "a") == dump(tmp_path / "b")
+    assert landed(tmp_path / "a") == landed(tmp_path / "b") > 1000
+    assert rows(tmp_path / "b", "FROM lake.rejects") == []
+    again = run(tmp_path / "b", topics.source())
+    assert again.elements == 0
+
+
+def test_what_is_shipped_twice_and_shuffled_counts_once(topics: Topics, tmp_path: Path) -> None:
+    for part in "ab":
+        log = Log(tmp_path / part)
+        order = list(range(20))
+        random.Random(part).shuffle(order)
+        for i in order:
+            log.put("readings", [{"node": "n1", "device": "gpu0", "ts_ms": T0 + 1000 * i, "energy_mj": 10 * i}], node="n1", seq=i)
+        topics.ship(tmp_path / part)
+    run(tmp_path / "lake", topics.source(), pieces=4)
+    assert landed(tmp_path / "lake") == 20
+    assert rows(tmp_path / "lake", "SELECT sum(energy_mj)::BIGINT FROM lake.fact_energy") == [(190,)]
+
+
+def test_records_that_are_gone_before_they_were_landed_stop_landing_with_the_exact_gap(topics: Topics, tmp_path: Path) -> None:
+    log = Log(tmp_path / "log")
+    readings(log, 10)
+    topics.ship(tmp_path / "log")
+    lake = tmp_path / "lake"
+    run(lake, topics.source())
+    [(partition, stood)] = rows(lake, "SELECT partition, next_offset FROM lake.log_positions WHERE partition LIKE 'readings/%' AND next_offset > 0")
+    number = int(str(partition).split("/")[1].split("@")[0])
+    assert stood == 10
+    readings(log, 10, start=10)
+    topics.ship(tmp_path / "log")
+    topics.drop_before("readings", number, 14)
+    with pytest.raises(GapError, match=r"offsets 10 to 14 \(4 records\) are gone") as told:
+        run(lake, topics.source())
+    assert f"partition {number}" in str(told.value)
+    assert "--accept-gap" in str(told.value)
+    assert landed(lake) == 10
+    run(lake, topics.source(accept_gap=True))
+    assert landed(lake) == 16
+    [(place, reason)] = rows(lake, "SELECT place, reason FROM lake.rejects")
+    assert place == f"{partition} offset 10"
+    assert str(reason).startswith("4 records lost")
+    run(lake, topics.source())
+    assert landed(lake) == 16
+
+
+def test_a_new_lake_begins_with_what_a_topic_still_holds(topics: Topics, tmp_path: Path) -> None:
+    readings(Log(tmp_path / "log"), 10)
+    topics.ship(tmp_path / "log")
+    [number] = [e.number for e in extents(topics.log, topics.config)[1] if e.topic == "readings" and e.end]
+    topics.drop_before("readings", number, 3)
+    run(tmp_path / "lake", topics.source())
+    assert landed(tmp_path / "lake") == 7
+
+
+def test_a_topic_that_is_made_anew_goes_on_without_a_stop(topics: Topics, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    log = Log(tmp_path / "log")
+    readings(log, 10)
+    topics.ship(tmp_path / "log")
+    lake = tmp_path / "lake"
+    run(lake, topics.source())
+    with topics.admin() as admin:
+        admin.delete_topics([topics.prefix + "readings"])
+    monkeypatch.setattr(outbox, "PATIENCE_S", 3.0)
+    readings(log, 1, start=10)
+    with pytest.raises(WattlakeError, match="1 records could not be shipped"):
+        topics.ship(tmp_path / "log")
+    topics.create("readings")
+    readings(log, 2, start=11)
+    topics.ship(tmp_path / "log")
+    run(lake, topics.source())
+    assert landed(lake) == 13
+    assert len({str(p).split("@")[1] for (p,) in rows(lake, "SELECT partition FROM lake.log_positions WHERE partition LIKE 'readings/%'")}) == 2
+
+
+def test_partitions_that_are_added_are_landed(topics: Topics, tmp_path: Path) -> None:
+    log = Log(tmp_path / "log")
+    readings(log, 5)
+    topics.ship(tmp_path / "log")
+    run(tmp_path / "lake", topics.source())
+    with topics.admin() as admin:
+        admin.create_partitions({topics.prefix + "readings": 5})
+    for i in range(12):
+        readings(log, 3, node=f"m{i}")
+    topics.ship(tmp_path / "log")
+    run(tmp_path / "lake", topics.source())
+    assert landed(tmp_path / "lake") == 41
+    used = rows(tmp_path / "lake", "SELECT count(*) FROM lake.log_positions WHERE partition LIKE 'readings/%' AND next_offset > 0")[0][0]
+    assert int(str(used)) > 2
+
+
+def test_transactions_of_others_are_no_gaps_and_what_they_took_back_is_not_landed(topics: Topics, tmp_path: Path) -> None:
+    def job(name: str) -> tuple[bytes, bytes, list[tuple[str, bytes]]]:
+        return b"n1", f'{{"job":"{name}","node":"n1","start_ms":{T0},"end_ms":{T0 + 1000}}}'.encode(), [("content-type", JSON.encode())]
+
+    topics.send("jobs", [job("kept-1")], transaction=topics.prefix + "a")
+    topics.send("jobs", [job("taken-back")], transaction=topics.prefix + "b", abort=True)
+    topics.send("jobs", [job("kept-2")])
+    lake = tmp_path / "lake"
+    for _ in range(2):
+        run(lake, topics.source(), pieces=3)
+        assert rows(lake, "SELECT job FROM lake.raw_jobs ORDER BY job") == [("kept-1",), ("kept-2",)]
+    assert rows(lake, "FROM lake.rejects") == []
+    # two records and two marks of transactions, and the one that was taken back
+    assert rows(lake, "SELECT next_offset FROM lake.log_positions WHERE partition LIKE 'jobs/0@%'") == [(5,)]
+
+
+def test_what_makes_no_record_is_rejected_with_its_place_and_stops_nothing(topics: Topics, tmp_path: Path) -> None:
+    good = (b"n1", b'{"job":"j","node":"n1","start_ms":%d,"end_ms":%d}' % (T0, T0 + 1000), [])
+    poison: list[tuple[bytes | None, bytes | None, list[tuple[str, bytes]]]] = [
+        (b"k", None, []), (None, b"", []), (b"k", b"\xff\xfe", []), (b"k", b"[" * 100_000, []),
+        (b"k", b"{}", [("ce_time", b"soon")]), (b"k", b"x", [("content-type", b"application/vnd.apache.arrow.stream")]),
+        (b"k", b'{"job":"j"}', [("ce_dataschema", b"urn:wattlake:jobs:9.0")]), (b"k", b'{"job":"j"}', [("ce_dataschema", b"urn:wattlake:grid:1.0")]),
+    ]
+    topics.send("jobs", [good, *poison, (good[0], good[1].replace(b'"j"', b'"k"'), [])])
+    lake = tmp_path / "lake"
+    run(lake, topics.source())
+    assert rows(lake, "SELECT job FROM lake.raw_jobs ORDER BY job") == [("j",), ("k",)]
+    rejected = rows(lake, "SELECT reason FROM lake.rejects")
+    assert len(rejected) == len(poison)
+    assert all(reason for (reason,) in rejected)
+    run(lake, topics.source())
+    assert len(rows(lake, "FROM lake.rejects")) == len(poison)
+
+
+def test_brokers_that_are_away_are_told_and_the_lake_is_as_it_was(own_kafka: Callable[..., Kafka], topic_prefix: str, tmp_path: Path) -> None:
+    kafka = own_kafka()
+    topics = Topics(kafka.address, topic_prefix)
+    readings(Log(tmp_path / "log"), 5)
+    topics.ship(tmp_path / "log")
+    source = topics.source()
+    run(tmp_path / "lake", source)
+    kafka.brokers[0].kill()
+    with pytest.raises(WattlakeError, match="no broker answers"):
+        run(tmp_path / "lake", source)
+    assert landed(tmp_path / "lake") == 5

@@ -1,0 +1,104 @@
+"""`wattlake run --follow` on a real log: what comes is soon in the lake, and what fails passes."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from lakes import rows
+from logs import Log
+from topics import Topics
+from wattlake_pipelines.dev.kafka import Kafka
+
+T0 = 1_760_000_000_000
+WATTLAKE = str(Path(sys.executable).with_name("wattlake"))
+
+
+def reading(log: Log, i: int) -> None:
+    log.put("readings", [{"node": "n1", "device": "gpu0", "device_kind": "gpu", "ts_ms": T0 + 1000 * i, "energy_mj": 5000 * i}], node="n1")
+
+
+@contextmanager
+def following(address: str, prefix: str, lake: Path) -> Iterator[subprocess.Popen[str]]:
+    command = [WATTLAKE, "run", "--follow", "--every", "0.5", "--log", address, "--lake", str(lake)]
+    environment = {**os.environ, "WATTLAKE_KAFKA_PREFIX": prefix}
+    with (lake.parent / "said").open("w") as said, subprocess.Popen(command, stderr=said, stdout=said, text=True, env=environment) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+def until(said: Path, text: str, seconds: float = 90) -> str:
+    """What the follower said, once it has said this."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        found = said.read_text() if said.exists() else ""
+        if text in found:
+            return found
+        time.sleep(0.1)
+    raise AssertionError(f"it never said {text!r}: {found}")
+
+
+def stop(process: subprocess.Popen[str]) -> int:
+    process.send_signal(signal.SIGTERM)
+    return process.wait(60)
+
+
+def test_what_comes_to_a_file_log_is_accounted_for_until_it_is_stopped(tmp_path: Path) -> None:
+    log, lake, said = Log(tmp_path / "log"), tmp_path / "lake", tmp_path / "said"
+    reading(log, 0)
+    with following(f"file:{log.root}", "unused.", lake) as process:
+        until(said, "1 rows of 1 records")
+        reading(log, 1)
+        until(said, "2 rows of 2 records")
+        assert stop(process) == 0
+    assert "stopped: 2 rows of 2 records" in said.read_text()
+    assert rows(lake, "SELECT sum(energy_mj)::BIGINT FROM lake.fact_energy") == [(5000,)]
+
+
+@pytest.mark.slow
+def test_brokers_that_are_killed_and_come_back_are_followed_on(own_kafka: Callable[..., Kafka], topic_prefix: str, tmp_path: Path) -> None:
+    kafka = own_kafka()
+    topics = Topics(kafka.address, topic_prefix)
+    log, lake, said = Log(tmp_path / "log"), tmp_path / "lake", tmp_path / "said"
+    reading(log, 0)
+    topics.ship(log.root)
+    with following(kafka.address, topic_prefix, lake) as process:
+        until(said, "1 rows of 1 records")
+        kafka.brokers[0].kill()
+        until(said, "it is tried again")
+        kafka.brokers[0].restart(120)
+        reading(log, 1)
+        topics.ship(log.root)
+        back = time.monotonic()
+        until(said, "2 rows of 2 records")
+        assert time.monotonic() - back < 30, "fresh data lands within half a minute, untouched by hand"
+        assert stop(process) == 0
+    assert rows(lake, "SELECT sum(energy_mj)::BIGINT FROM lake.fact_energy") == [(5000,)]
+
+
+def test_a_gap_ends_it_with_what_is_gone(kafka: Kafka, topic_prefix: str, tmp_path: Path) -> None:
+    topics = Topics(kafka.address, topic_prefix, partitions=1)
+    log, lake, said = Log(tmp_path / "log"), tmp_path / "lake", tmp_path / "said"
+    reading(log, 0)
+    topics.ship(log.root)
+    with following(kafka.address, topic_prefix, lake) as process:
+        until(said, "1 rows of 1 records")
+        process.send_signal(signal.SIGSTOP)
+        for i in range(1, 6):
+            reading(log, i)
+        topics.ship(log.root)
+        topics.drop_before("readings", 0, 4)
+        process.send_signal(signal.SIGCONT)
+        assert process.wait(60) == 1
+    assert "offsets 1 to 4 (3 records) are gone" in said.read_text()
+    assert rows(lake, "SELECT count(*) FROM lake.raw_readings") == [(1,)]

@@ -1,0 +1,64 @@
+"""Topics of a real Kafka for one test, what is shipped to them, and what others write there."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+from kafka import KafkaAdminClient, KafkaProducer, TopicPartition
+
+from wattlake_contracts.config import Config, KafkaConfig
+from wattlake_contracts.kafkalog.outbox import ship
+from wattlake_contracts.kinds import TOPICS
+from wattlake_contracts.log_address import KafkaLog, log_address
+from wattlake_pipelines.land.kafka_source import KafkaSource
+
+
+class Topics:
+    """The topics of a prefix. address: as --log takes it."""
+
+    def __init__(self, address: str, prefix: str, *, partitions: int = 2, replication: int = 1, **settings: Any) -> None:
+        log = log_address(Config(), address)
+        assert isinstance(log, KafkaLog)
+        self.log, self.prefix, self.config = log, prefix, KafkaConfig(prefix=prefix, **settings)
+        self._wanted = {"num_partitions": partitions, "replication_factor": replication, "configs": {"message.timestamp.type": "LogAppendTime"}}
+        self.create()
+
+    def admin(self) -> Any:
+        """A client that may change topics, closed at the end of its `with`."""
+        return closing(KafkaAdminClient(bootstrap_servers=list(self.log.servers)))
+
+    def create(self, *names: str) -> None:
+        """Make these topics, or all of them."""
+        wanted = [self.prefix + name for name in names or TOPICS]
+        with self.admin() as admin:
+            admin.create_topics(dict.fromkeys(wanted, self._wanted))
+            admin.wait_for_topics(wanted)
+
+    def drop_before(self, topic: str, partition: int, offset: int) -> None:
+        """Delete the records before an offset, as retention does."""
+        with self.admin() as admin:
+            admin.delete_records({TopicPartition(self.prefix + topic, partition): offset})
+
+    def ship(self, root: Path) -> int:
+        """Ship all of a file log; give how many records that were."""
+        return ship(root, self.log, self.config)
+
+    def send(self, topic: str, messages: Sequence[tuple[bytes | None, bytes | None, list[tuple[str, bytes]]]], partition: int = 0,
+             transaction: str | None = None, *, abort: bool = False) -> None:
+        """Produce (key, value, headers) as some other program would."""
+        with closing(KafkaProducer(bootstrap_servers=list(self.log.servers), transactional_id=transaction)) as producer:
+            if transaction is not None:
+                producer.init_transactions()
+                producer.begin_transaction()
+            for key, value, headers in messages:
+                producer.send(self.prefix + topic, value=value, key=key, headers=headers, partition=partition)
+            producer.flush(30)
+            if transaction is not None:
+                (producer.abort_transaction if abort else producer.commit_transaction)()
+
+    def source(self, *, accept_gap: bool = False) -> KafkaSource:
+        """To land from."""
+        return KafkaSource(self.log, self.config, accept_gap=accept_gap)
