@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from wattlake_agents.contract_options import contract_options
-from wattlake_agents.jobs.place import AgentLogOption, NodeOption, folder, place
+from wattlake_agents.jobs.place import NodeOption, folder, place
 from wattlake_contracts.config import Config, load
 from wattlake_contracts.errors import UsageError, WattlakeError
 from wattlake_contracts.kinds import JOBS, STATUSES
-from wattlake_contracts.options import ConfigOption, say
+from wattlake_contracts.options import ConfigOption, LogOption, say
 
 if TYPE_CHECKING:
     from wattlake_agents.jobs.listener import Listener
@@ -22,6 +22,7 @@ app = typer.Typer(
     rich_markup_mode=None, no_args_is_help=True, pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
     help="Tell the log which job runs: the energy of its devices is then its energy.\n\n"
+         "Node and log are those of the agent that runs here, unless an option or the configuration says otherwise.\n\n"
          "Example: wattlake job run --model bert --phase train --team nlp -- python train.py",
 )
 
@@ -39,7 +40,7 @@ StatusOption = Annotated[str, typer.Option("--status", help=f"How it ended: {', 
 @app.command(context_settings={"allow_interspersed_args": False})
 @contract_options(JOBS, leave_out=_OWN, texts=_TEXTS)
 def run(values: dict[str, Any], command: CommandArgument, job: JobOption = None, device: DeviceOption = None, node: NodeOption = None,
-        config: ConfigOption = None, log: AgentLogOption = None) -> None:
+        config: ConfigOption = None, log: LogOption = None) -> None:
     """Run a command as a job: its start, a sign of life each minute, its end with its status.
 
     Signals are passed on to the command and its exit code is this one's (128 + n if signal n ended
@@ -75,7 +76,7 @@ def run(values: dict[str, Any], command: CommandArgument, job: JobOption = None,
 @app.command()
 @contract_options(JOBS, leave_out=_OWN, texts=_TEXTS)
 def start(values: dict[str, Any], job: JobOption = None, device: DeviceOption = None, node: NodeOption = None, config: ConfigOption = None,
-          log: AgentLogOption = None) -> None:
+          log: LogOption = None) -> None:
     """Say that a job begins, and print its id for `wattlake job stop`.
 
     The agent of this node keeps it open until it is stopped, or the machine restarts. Without an
@@ -109,7 +110,7 @@ def start(values: dict[str, Any], job: JobOption = None, device: DeviceOption = 
 @app.command()
 @contract_options(JOBS, leave_out=(*_OWN, "user", "share_ppm"))
 def stop(values: dict[str, Any], job: Annotated[str, typer.Argument(help="The id that `wattlake job start` printed.", metavar="ID")],
-         status: StatusOption = "ok", config: ConfigOption = None, log: AgentLogOption = None) -> None:
+         status: StatusOption = "ok", config: ConfigOption = None, log: LogOption = None) -> None:
     """Say that a job has ended, how, and what is known only now: tokens, examples, the quality reached.
 
     Example: wattlake job stop $id --status ok --tokens 300000000 --quality-metric accuracy --quality-value 0.91

@@ -18,7 +18,6 @@ from wattlake_contracts.log_address import FileLog, KafkaLog, log_address, spool
 _AS_AGENT = "[default: as configured, else as the agent that runs here has it"
 NodeOption = Annotated[str | None, typer.Option("--node", help=f"Name of this node {_AS_AGENT}, else the host name].", metavar="NAME")]
 WriterOption = Annotated[str | None, typer.Option("--writer", help=f"Name of this node {_AS_AGENT}, else the host name].", metavar="NAME")]
-AgentLogOption = Annotated[str | None, typer.Option("--log", help=f"The log: file:DIR or kafka:HOST:PORT {_AS_AGENT}].", metavar="ADDRESS")]
 
 
 class Place(NamedTuple):

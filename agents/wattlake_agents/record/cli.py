@@ -8,23 +8,24 @@ from typing import Any
 import typer
 
 from wattlake_agents.contract_options import contract_options
-from wattlake_agents.jobs.place import AgentLogOption, WriterOption, place
+from wattlake_agents.jobs.place import WriterOption, place
 from wattlake_contracts.config import load
 from wattlake_contracts.errors import UsageError
 from wattlake_contracts.kinds import SERVING, TRANSFERS
-from wattlake_contracts.options import ConfigOption, say
+from wattlake_contracts.options import ConfigOption, LogOption, say
 
 app = typer.Typer(
     rich_markup_mode=None, no_args_is_help=True, pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
     help="Record a transfer, or the counters of an inference service.\n\n"
+         "It goes into the log of the agent that runs here, unless an option or the configuration says otherwise.\n\n"
          "Example: wattlake record transfer --bytes 1000000000 --medium wan --from-site berlin-1 --to-site paris-2 --dataset c4",
 )
 
 
 @app.command()
 @contract_options(TRANSFERS, optional=("id", "ts_ms"))
-def transfer(values: dict[str, Any], writer: WriterOption = None, config: ConfigOption = None, log: AgentLogOption = None) -> None:
+def transfer(values: dict[str, Any], writer: WriterOption = None, config: ConfigOption = None, log: LogOption = None) -> None:
     """Record bytes moved between two sites, and print the transfer's id.
 
     Without --id it gets a new one; without --ts it is now. A second transfer of the same id
@@ -39,7 +40,7 @@ def transfer(values: dict[str, Any], writer: WriterOption = None, config: Config
 
 @app.command()
 @contract_options(SERVING, optional=("ts_ms",))
-def serving(values: dict[str, Any], writer: WriterOption = None, config: ConfigOption = None, log: AgentLogOption = None) -> None:
+def serving(values: dict[str, Any], writer: WriterOption = None, config: ConfigOption = None, log: LogOption = None) -> None:
     """Record the cumulative counters of an inference service.
 
     Give the totals since the service began, not what came since the last time, and as --epoch
