@@ -158,7 +158,7 @@ def _fetch_one(jar: Jar, folder: Path, context: MavenContext, scratch: Path) -> 
         found = artifact.resolve()
     except (RequestException, RuntimeError, OSError) as error:
         raise WattlakeError(f"cannot be fetched: {error}", subject=jar.coordinate,
-                            next_step="see to the network (or HTTPS_PROXY, or a mirror in jgo's configuration) and start again: "
+                            next_step="see to the network (or HTTPS_PROXY, or a mirror in ~/.config/jgo.conf) and start again: "
                                       "what has come is kept") from error
     _verify(jar, found, "somebody between here and the repository has changed it, or it was cut short: start again, from another network if it stays so")
     shutil.move(found, scratch / jar.file)
