@@ -9,4 +9,5 @@ COMMANDS = (
     Command("job", "wattlake_agents.jobs.cli:app", "Tell the log which job runs: run, start, stop."),
     Command("record", "wattlake_agents.record.cli:app", "Record a transfer, or the counters of a service."),
     Command("log", "wattlake_agents.log.cli:app", "Make a log's topics, see how it stands and what is on it."),
+    Command("doctor", "wattlake_agents.doctor.cli:app", "Say what is amiss between this machine and the log."),
 )

@@ -1,0 +1,1 @@
+"""What is amiss between this machine's sensors and the log, each cause told apart from the others."""

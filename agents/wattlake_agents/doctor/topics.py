@@ -1,0 +1,59 @@
+"""Probing the topics: whether they are there, what this principal may do, and how large a record they take."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from wattlake_agents.doctor.finding import Finding, failed, not_tried, ok
+from wattlake_agents.log.brokers import UNKNOWN_TOPIC, Brokers, Topic
+from wattlake_agents.log.topic_set import SIZE
+from wattlake_contracts.config import KafkaConfig
+from wattlake_contracts.kinds import TOPICS as NAMES
+
+TOPICS, RIGHTS, LIMIT = "topics", "rights", "record size"
+#: What a principal needs by what it is for, and what `log grant` calls that.
+NEEDED = {"agent": ("WRITE", "write"), "pipelines": ("READ", "read")}
+#: A record's key, headers and batch, beside its payload.
+_ENVELOPE_BYTES = 4096
+
+
+def probe(cluster: Brokers, config: KafkaConfig, role: str) -> Iterator[Finding]:
+    """role: a key of NEEDED."""
+    right, may = NEEDED[role]
+    who = config.username or "PRINCIPAL"
+    grant = f"as an administrator: wattlake log grant {who} --may {may}"
+    topics = cluster.topics([config.prefix + name for name in NAMES])
+    there = [t for t in topics if t.there]
+    for topic in topics:
+        if topic.error == UNKNOWN_TOPIC:
+            yield failed(TOPICS, topic.name, "there is no such topic", "wattlake log init")
+        elif topic.error:
+            yield failed(TOPICS, topic.name, "this principal may not see it (DESCRIBE), or it is not there", grant)
+        elif leaderless := sum(p.leader < 0 for p in topic.partitions):
+            yield failed(TOPICS, topic.name, f"{leaderless} of {len(topic.partitions)} partitions have no leader", "start the brokers that are down")
+    if len(there) == len(topics):
+        yield ok(TOPICS, f"{config.prefix}*", f"all {len(topics)} are there")
+    if not there:
+        yield not_tried(RIGHTS, f"{config.prefix}*", "there is no topic to be seen")
+        yield not_tried(LIMIT, f"{config.prefix}*", "there is no topic to be seen")
+        return
+    lacking = [t.name for t in there if right not in t.rights]
+    for name in lacking:
+        yield failed(RIGHTS, name, f"this principal may not {may} (it lacks {right})", grant)
+    if not lacking:
+        yield ok(RIGHTS, f"{config.prefix}*", f"{right} and DESCRIBE on {len(there)} topics")
+    if role == "agent":
+        yield from _limits(cluster, config, there)
+
+
+def _limits(cluster: Brokers, config: KafkaConfig, there: list[Topic]) -> Iterator[Finding]:
+    said = {name: int(settings[SIZE]) for name, settings in cluster.settings([t.name for t in there], [SIZE]).items() if SIZE in settings}
+    if not said:
+        yield not_tried(LIMIT, f"{config.prefix}*", "this principal may not read the topics' settings (DESCRIBE_CONFIGS), and does not have to")
+        return
+    small = {name: limit for name, limit in said.items() if limit < config.max_record_bytes + _ENVELOPE_BYTES}
+    for name, limit in small.items():
+        yield failed(LIMIT, name, f"takes {limit} bytes, and kafka.max_record_bytes is {config.max_record_bytes}",
+                     f"`wattlake log init --alter`, or set kafka.max_record_bytes to {max(limit - _ENVELOPE_BYTES, 10_000)}")
+    if not small:
+        yield ok(LIMIT, f"{config.prefix}*", f"at least {min(said.values())} bytes, for records of up to {config.max_record_bytes}")
