@@ -45,7 +45,7 @@ def maintain(config: ConfigOption = None, lake: LakeOption = None, form: FormatO
         give_up_reserve(root)
         meta.read(root)
         with Committer(root) as committer:
-            done = upkeep(committer, keep_days=keep_days)
+            done = upkeep(committer, keep_days=keep_days, thorough=True)
     emit(["merged_files", "expired_snapshots", "orphans"], [[done.merged_files, done.expired_snapshots, done.orphans]], form)
 
 

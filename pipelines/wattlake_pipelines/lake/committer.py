@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 import shutil
+import sqlite3
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -12,16 +12,17 @@ from pathlib import Path
 from uuid import uuid4
 
 import duckdb
-import pyarrow as pa
 import pyarrow.parquet as pq
 
 from wattlake_contracts import schema
 from wattlake_contracts.errors import WattlakeError
-from wattlake_contracts.layout import ALIAS, LOCK, STAGING, catalogue, data_file, data_name
-from wattlake_contracts.tables import TABLES
-from wattlake_pipelines.arrow_schema import table_schema
+from wattlake_contracts.layout import ALIAS, STAGING, catalogue, data_file, data_name
+from wattlake_contracts.table import Table
+from wattlake_contracts.tables import COMMITS, DIRTY, FILES, LOG_POSITIONS, TABLES
 from wattlake_pipelines.lake import meta
+from wattlake_pipelines.lake.books import write_in
 from wattlake_pipelines.lake.connection import attach, quoted
+from wattlake_pipelines.lake.lock import Lock, living_epochs, stuck
 from wattlake_pipelines.lake.manifest import Manifest, StagedFile, file_sha256
 from wattlake_pipelines.lake.room import keep_reserve
 
@@ -33,58 +34,86 @@ class CommitRefusedError(WattlakeError):
     """The commit was not made, and nothing of it is visible."""
 
 
+class SupersededError(CommitRefusedError):
+    """Another committer has taken over: this one is to end."""
+
+
+class OutcomeUnknownError(WattlakeError):
+    """Whether the commit was made could not be found out: the catalogue does not answer."""
+
+
 class Committer:
     """Holds a lake open for writing.
 
     lake: its folder. shards, settings: how to make it, if it is not there. on_step: hears the name
-    of each step of a commit as it is reached. WattlakeError if another committer holds the lake, or
-    it is of a newer layout, or cannot be written.
+    of each step of a commit as it is reached. take_over: shut out the committer that holds the lake,
+    if there is one. WattlakeError if another committer holds the lake, or it is of a newer layout, or
+    cannot be written.
     """
 
-    def __init__(self, lake: Path, *, shards: int = 1, settings: dict[str, str] | None = None, on_step: Callable[[str], None] | None = None) -> None:
+    def __init__(self, lake: Path, *, shards: int = 1, settings: dict[str, str] | None = None, on_step: Callable[[str], None] | None = None,
+                 take_over: bool = False) -> None:
         # DuckLake names files by absolute path
         self.lake = lake = lake.resolve()
         self._on_step = on_step or (lambda _: None)
+        self._step = "opened"
+        self._connection: duckdb.DuckDBPyConnection | None = None
         if not meta.exists(lake):
             meta.create(lake, shards, settings or {})
+        self._lock = Lock(lake, take_over=take_over)
         try:
-            self._lock = os.open(lake / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
-        except OSError as error:
-            raise WattlakeError(f"cannot be written: {error.strerror}", subject=str(lake), next_step="check owner and mode, or give another --lake") from error
-        try:
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            os.close(self._lock)
-            raise WattlakeError("another committer is at work", subject=str(lake), next_step="wait for it, or stop it") from error
-        try:
-            self._sweep_staging()
+            if not self._lock.takes_over:
+                # whoever left it is dead, and it may be what fills the disk
+                self.sweep_staging()
             self.about = meta.read(lake)
             if not os.access(catalogue(lake), os.W_OK):
                 raise WattlakeError("cannot be written: read-only", subject=str(catalogue(lake)), next_step="check owner and mode")
-            self.epoch = meta.next_epoch(lake)
+            try:
+                self.epoch = meta.next_epoch(lake, self._lock.settle)
+            except meta.BusyError as error:
+                raise stuck(lake, self._lock.others()) from error
             self.shards = int(self.about["shards"])
-            self.connection = attach(lake)
+            if not meta.is_fenced(lake):
+                attach(lake).close()
+                meta.fence(lake)
             self._create_tables()
         except BaseException:
-            os.close(self._lock)
+            if self._connection is not None:
+                self._connection.close()
+            self._lock.close()
             raise
 
+    @property
+    def connection(self) -> duckdb.DuckDBPyConnection:
+        """The connection on which all of this committer's work is done."""
+        if self._connection is None:
+            self._connection = attach(self.lake)
+        return self._connection
+
+    @connection.setter
+    def connection(self, connection: duckdb.DuckDBPyConnection) -> None:
+        self._connection = connection
+
     def _create_tables(self) -> None:
-        have = {row[0] for row in self.connection.execute(f"SELECT table_name FROM duckdb_tables() WHERE database_name = '{ALIAS}'").fetchall()}
+        have = {row[0] for row in self.query(f"SELECT table_name FROM duckdb_tables() WHERE database_name = '{ALIAS}'").fetchall()}
         if missing := [t for t in TABLES.values() if t.name not in have]:
-            self.connection.execute("BEGIN")
-            for table in missing:
-                self.connection.execute(schema.ddl(table, ALIAS))
-            self.connection.execute("COMMIT")
+            with self.transaction(uuid4().hex):
+                for table in missing:
+                    self.query(schema.ddl(table, ALIAS))
 
     def reach(self, step: str) -> None:
-        """Tell whoever listens that a step is reached."""
+        """Note that a step is reached, and tell whoever listens."""
+        self._step = step
+        self._lock.beat(step)
         self._on_step(step)
 
-    def _sweep_staging(self) -> None:
-        """Delete what attempts that were killed have left: whoever holds the lock is alone, and they may be what fills the disk."""
+    def sweep_staging(self) -> None:
+        """Delete what attempts of dead committers have left, but nothing of one that lives, if only frozen, and nothing of this one's."""
+        living = living_epochs(self.lake)
         for folder in (self.lake / STAGING).glob("*"):
-            shutil.rmtree(folder, ignore_errors=True)
+            epoch = folder.name.partition("-")[0]
+            if not epoch.isdecimal() or int(epoch) not in living | {getattr(self, "epoch", 0)}:
+                shutil.rmtree(folder, ignore_errors=True)
 
     @contextmanager
     def attempt(self) -> Iterator[tuple[str, Path]]:
@@ -97,13 +126,18 @@ class Committer:
             shutil.rmtree(folder, ignore_errors=True)
 
     def staging(self, attempt: str) -> Path:
-        """The folder that the files of an attempt are written to."""
-        folder = self.lake / STAGING / attempt
+        """The folder that the files of an attempt are written to; its name says whose it is."""
+        folder = self._staging(attempt)
         folder.mkdir(parents=True, exist_ok=True)
+        self._lock.beat(self._step)
         return folder
+
+    def _staging(self, attempt: str) -> Path:
+        return self.lake / STAGING / f"{self.epoch}-{attempt}"
 
     def query(self, sql: str, parameters: Sequence[object] = ()) -> duckdb.DuckDBPyConnection:
         """Run a query on the lake; the result is read before the next one."""
+        self._lock.beat(self._step)
         return self.connection.execute(sql, parameters)
 
     def next_batch(self) -> int:
@@ -115,44 +149,100 @@ class Committer:
     def commit(self, manifest: Manifest) -> int:
         """Make a manifest visible, whole or not at all; give the commit's number.
 
-        CommitRefusedError if a file is missing or altered, a range was landed already or leaves a hole,
-        or a newer committer has taken over.
+        CommitRefusedError if a file is missing or altered, a range was landed already or leaves a hole;
+        SupersededError if another committer has taken over; OutcomeUnknownError if the catalogue could
+        not be asked whether it was made.
         """
-        self._on_step("staged")
-        self._check(manifest)
-        self._on_step("checked")
-        moved = self._move_in(manifest.files)
-        self._on_step("moved")
-        batch = self.next_batch()
-        self.connection.execute("BEGIN")
+        moved: list[Path] = []
         try:
-            self._refuse_if_superseded()
-            self._on_step("begun")
-            self._replace(manifest)
-            self._on_step("replaced")
-            for table in dict.fromkeys(file.table for file in manifest.files):
-                self._add(table, [p for f, p in zip(manifest.files, moved, strict=True) if f.table == table])
-            self._on_step("added")
-            self._book(manifest, batch)
-            self._on_step("booked")
-            self.connection.execute("COMMIT")
+            self.reach("staged")
+            self._check(manifest)
+            self.reach("checked")
+            self._move_in(manifest.files, moved)
+            self.reach("moved")
+            batch = self.next_batch()
+            with self.transaction(manifest.attempt):
+                self.reach("begun")
+                gone = self._replace(manifest)
+                self.reach("replaced")
+                for table in dict.fromkeys(file.table for file in manifest.files):
+                    self._add(table, [p for f, p in zip(manifest.files, moved, strict=True) if f.table == table])
+                self.reach("added")
+                self._book(manifest, batch, gone, moved)
+                self.reach("booked")
+        except OutcomeUnknownError:
+            raise
+        except FileNotFoundError as error:
+            _take_back(moved)
+            raise self._refusal(f"a staged file is gone: {error.filename}") from error
+        except Exception:
+            _take_back(moved)
+            raise
+        self.reach("committed")
+        shutil.rmtree(self._staging(manifest.attempt), ignore_errors=True)
+        self.reach("cleaned")
+        return batch
+
+    @contextmanager
+    def transaction(self, name: str) -> Iterator[None]:
+        """One transaction on the lake, whole or not at all, and none if another committer has taken over.
+
+        name: tells it from all others, and is kept with its snapshot. CommitRefusedError, SupersededError,
+        OutcomeUnknownError as in `commit`.
+        """
+        self.query("BEGIN")
+        try:
+            self.refuse_if_superseded()
+            self.query(f"CALL ducklake_set_commit_message('{ALIAS}', 'wattlake', {quoted(name)}, extra_info => 'epoch {self.epoch}')")
+            yield
         except duckdb.Error as error:
             self._roll_back()
-            raise CommitRefusedError(f"the catalogue refused the commit: {error}", subject=str(self.lake), next_step="run the same command again") from error
+            raise self._refusal(str(error)) from error
         except BaseException:
             self._roll_back()
             raise
-        self._on_step("committed")
-        shutil.rmtree(self.lake / STAGING / manifest.attempt, ignore_errors=True)
-        self._on_step("cleaned")
-        return batch
+        try:
+            self.query("COMMIT")
+        except duckdb.Error as error:
+            if not self._was_made(name, error):
+                raise self._refusal(str(error)) from error
 
     def _roll_back(self) -> None:
         try:
             self.connection.execute("ROLLBACK")
         except duckdb.Error:
-            self.connection.close()
-            self.connection = attach(self.lake)
+            self._let_go()
+
+    def _let_go(self) -> None:
+        if self._connection is not None:
+            self._connection.close()
+        self._connection = None
+
+    def _was_made(self, name: str, error: duckdb.Error) -> bool:
+        """Whether the transaction of that name was made after all, as the catalogue has it for a fresh connection."""
+        self._let_go()
+        try:
+            meta.settle(self.lake)
+            asked = "SELECT count(*) FROM __ducklake_metadata_{0}.ducklake_snapshot_changes WHERE commit_message = ?"
+            row = self.query(asked.format(ALIAS), [name]).fetchone()
+        except (duckdb.Error, sqlite3.Error) as silence:
+            self._let_go()
+            raise OutcomeUnknownError(f"nobody can tell whether the last commit was made: {error}; and then: {silence}", subject=str(self.lake),
+                                      next_step="check the disk, and run the same command again: it counts once, made or not") from error
+        return row is not None and row[0] > 0
+
+    def _refusal(self, why: str) -> CommitRefusedError:
+        """Why a commit was not made: another has taken over, somebody holds the catalogue, or what DuckDB says."""
+        try:
+            self.refuse_if_superseded()
+        except SupersededError as superseded:
+            return superseded
+        except duckdb.Error:
+            self._let_go()
+        if "database is locked" in why and (others := self._lock.others()):
+            held = stuck(self.lake, others)
+            return CommitRefusedError(held.what, subject=held.subject, next_step=held.next_step)
+        return CommitRefusedError(f"the catalogue refused the commit: {why}", subject=str(self.lake), next_step="run the same command again")
 
     def _check(self, manifest: Manifest) -> None:
         for file in manifest.files:
@@ -168,26 +258,27 @@ class Committer:
                 raise CommitRefusedError(f"offsets {start} to {end} do not follow on {row[0]}, where landing stands", subject=f"{log} {partition}",
                                     next_step="run the same command again")
 
-    def _move_in(self, files: Sequence[StagedFile]) -> list[Path]:
-        moved = []
+    def _move_in(self, files: Sequence[StagedFile], moved: list[Path]) -> None:
         for file in files:
             target = data_file(self.lake, file.table, file.name)
             target.parent.mkdir(parents=True, exist_ok=True)
             if target.exists():
                 raise CommitRefusedError("a file of that name is in the lake already", subject=str(target), next_step="run the same command again")
-            _fsync(Path(file.staged))
+            fsync(Path(file.staged))
             Path(file.staged).rename(target)
             moved.append(target)
         for folder in {p.parent for p in moved}:
-            _fsync(folder)
-        return moved
+            fsync(folder)
 
-    def _refuse_if_superseded(self) -> None:
+    def refuse_if_superseded(self) -> None:
+        """SupersededError if another committer has taken over since this one began."""
         row = self.query(f"SELECT value FROM __ducklake_metadata_{ALIAS}.{meta.TABLE} WHERE key = 'epoch'").fetchone()
         if row is None or int(row[0]) != self.epoch:
-            raise CommitRefusedError("another committer has taken over since this one began", subject=str(self.lake), next_step="stop one of them")
+            raise SupersededError("another committer has taken over since this one began", subject=str(self.lake),
+                                  next_step="let the other one go on: what this one has not committed, it takes from the log again")
 
-    def _replace(self, manifest: Manifest) -> None:
+    def _replace(self, manifest: Manifest) -> list[str]:
+        """Remove the files that give way; give their names in the books."""
         gone: dict[str, list[str]] = {}
         replaced = set(manifest.replaced)
         for table in dict.fromkeys(table for table, _, _ in manifest.replaced):
@@ -198,47 +289,42 @@ class Committer:
         for table, paths in gone.items():
             if paths:
                 self._remove(table, paths)
+        return [path for paths in gone.values() for path in paths]
 
     def _remove(self, table: str, paths: list[str]) -> None:
         # All rows of these files go, so this is a change of metadata only. One statement for all: each one reads the whole list of files.
         names = ", ".join(quoted(str(self.lake / path)) for path in paths)
         self.query(f'DELETE FROM {ALIAS}."{table}" WHERE filename IN ({names})')
-        self.query(f"DELETE FROM {ALIAS}.files WHERE path IN ({', '.join(map(quoted, paths))})")
 
     def _add(self, table: str, paths: list[Path]) -> None:
         names = "[" + ", ".join(quoted(p) for p in paths) + "]"
         self.query(f"CALL ducklake_add_data_files('{ALIAS}', {quoted(table)}, {names})")
 
-    def _book(self, manifest: Manifest, batch: int) -> None:
-        self._insert("files", [(data_name(f.table, f.name), f.table, f.day_ms if f.day_ms >= 0 else None, f.shard if f.shard >= 0 else None,
-                                f.rows, f.size_bytes, f.sha256, ",".join(map(str, f.hours_ms)) or None) for f in manifest.files])
-        self._insert("dirty", [(*span, batch) for span in manifest.dirty])
-        for log, partition, _, _ in manifest.positions:
-            self.query(f"DELETE FROM {ALIAS}.log_positions WHERE log = ? AND partition = ?", [log, partition])
-        self._insert("log_positions", [(log, partition, end) for log, partition, _, end in manifest.positions])
-        if manifest.consumed >= 0:
-            self.query(f"DELETE FROM {ALIAS}.dirty WHERE batch <= ?", [manifest.consumed])
-        self._insert("commits", [(batch, manifest.stage, manifest.attempt, manifest.rows, manifest.rejects,
-                                  manifest.watermark_ms if manifest.watermark_ms >= 0 else None, time.time_ns() // 1_000_000)])
-
-    def _insert(self, table: str, rows: Sequence[tuple[object, ...]]) -> None:
-        """Insert rows of the lake's books in one statement: each statement makes a file."""
-        if not rows:
-            return
-        # seen from SQL by its name
-        incoming = pa.table([pa.array(c, f.type) for c, f in zip(zip(*rows, strict=True), table_schema(TABLES[table]), strict=True)],
-                            schema=table_schema(TABLES[table]))
-        self.connection.register("incoming", incoming)
-        try:
-            self.query(f'INSERT INTO {ALIAS}."{table}" SELECT * FROM incoming')
-        finally:
-            self.connection.unregister("incoming")
+    def _book(self, manifest: Manifest, batch: int, gone: Sequence[str], moved: list[Path]) -> None:
+        """Write all four books; what is written joins `moved`."""
+        files = [(data_name(f.table, f.name), f.table, f.day_ms if f.day_ms >= 0 else None, f.shard if f.shard >= 0 else None,
+                  f.rows, f.size_bytes, f.sha256, ",".join(map(str, f.hours_ms)) or None) for f in manifest.files]
+        reached = [(log, partition) for log, partition, _, _ in manifest.positions]
+        entries: tuple[tuple[Table, str, list[tuple[object, ...]]], ...] = (
+            (FILES, f"path IN ({', '.join(map(quoted, gone))})" if gone else "false", [*files]),
+            (DIRTY, f"batch <= {manifest.consumed}", [(*span, batch) for span in manifest.dirty]),
+            (LOG_POSITIONS, " OR ".join(f"(log = {quoted(log)} AND partition = {quoted(partition)})" for log, partition in reached) or "false",
+             [(log, partition, end) for log, partition, _, end in manifest.positions]),
+            (COMMITS, "false", [(batch, manifest.stage, manifest.attempt, manifest.rows, manifest.rejects,
+                                 manifest.watermark_ms if manifest.watermark_ms >= 0 else None, time.time_ns() // 1_000_000)]))
+        for table, out, rows in entries:
+            written = write_in(self.connection, self.lake, table, f"{batch}-{manifest.attempt}.parquet", gone=out, rows=rows)
+            if written is not None:
+                moved.append(written)
+                fsync(written)
+                fsync(written.parent)
+                self._add(table.name, [written])
 
     def close(self) -> None:
         """Give the lake up."""
-        self.connection.close()
+        self._let_go()
         keep_reserve(self.lake)
-        os.close(self._lock)
+        self._lock.close()
 
     def __enter__(self) -> Committer:
         return self
@@ -247,7 +333,14 @@ class Committer:
         self.close()
 
 
-def _fsync(path: Path) -> None:
+def _take_back(moved: Sequence[Path]) -> None:
+    """Delete the files of a commit that was not made; their names were its own, so nobody else has any of them."""
+    for path in moved:
+        path.unlink(missing_ok=True)
+
+
+def fsync(path: Path) -> None:
+    """Make a file or a folder durable."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)

@@ -1,28 +1,36 @@
 """Upkeep of a lake: many small files into few, old snapshots out, what no commit names off the disk.
 
 Done by the committer, between commits, so that it never meets a writer. Merging uses our own
-writer: the catalogue's own would undo sorting and encoding.
+writer: the catalogue's own would undo sorting and encoding. What a follower does every few minutes
+joins small files only, so that each reading is written a few times however many commits there were;
+a thorough one leaves one file per day, shard and table.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from uuid import uuid4
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from wattlake_contracts.layout import ALIAS
-from wattlake_contracts.tables import RAW_READINGS, TABLES
+from wattlake_contracts.layout import ALIAS, DAY_MS, HOUR_MS
+from wattlake_contracts.tables import RAW_READINGS, READING_BOUNDS, TABLES
 from wattlake_pipelines.arrow_schema import table_schema
 from wattlake_pipelines.lake.committer import Committer
 from wattlake_pipelines.lake.manifest import Manifest, StagedFile, file_sha256, parquet_options, stage
+from wattlake_pipelines.lake.sizes import small_ones
+from wattlake_pipelines.land.bounds import EDGE_READINGS
 
 _ORDER = [(name, "ascending") for name in ("node", "device", "epoch", "ts_ms", "boot", "seq")]
-#: The steps of upkeep; between "expired" and "merged" come those of its commits. "emptied": a table that is rewritten is empty.
-STEPS = ("expired", "merged", "emptied", "rewritten")
-#: Tables of one file per commit are merged once they have this many files.
-_MANY = 16
+#: The steps of upkeep; between "expired" and "merged" come those of its commits.
+STEPS = ("expired", "listed", "merged")
+#: Fewer small files than this are let be: a day's, and those of a table that every commit adds one to.
+_MANY_OF_A_DAY, _MANY = 8, 16
+#: Files with fewer rows are small; those with more than the second figure take seconds to write, and wait for a thorough upkeep.
+_SMALL_ROWS, _LARGE_ROWS = 2**16, 2**22
 
 
 @dataclass(frozen=True)
@@ -34,36 +42,62 @@ class Maintained:
     orphans: int
 
 
-def maintain(committer: Committer, *, keep_days: float) -> Maintained:
-    """Merge, expire snapshots older than keep_days, and delete what no snapshot and no commit names."""
+def maintain(committer: Committer, *, keep_days: float, thorough: bool = False) -> Maintained:
+    """Merge, expire snapshots, and delete what no snapshot and no commit names.
+
+    keep_days: snapshots older than this go. Of those that stay, all of the last hour are kept, the last of each hour of two
+    days, and the last of each day. thorough: merge what is large, too.
+    """
+    committer.refuse_if_superseded()
+    committer.sweep_staging()
     # first what makes room, for merging takes some
     expired, orphans = _expire(committer, keep_days), _orphans(committer)
     committer.reach("expired")
-    merged = _merge_raw(committer) + _merge_batches(committer)
+    merged = _merge_raw(committer, thorough) + _merge_batches(committer, thorough)
     committer.reach("merged")
-    _rewrite_books(committer)
-    committer.reach("rewritten")
-    return Maintained(merged, expired + _expire(committer, keep_days), orphans + _orphans(committer))
+    if merged and keep_days == 0:  # else a snapshot still names what was just merged
+        expired, orphans = expired + _expire(committer, keep_days), orphans + _orphans(committer)
+    return Maintained(merged, expired, orphans)
 
 
 def _expire(committer: Committer, keep_days: float) -> int:
-    expired = committer.query(f"CALL ducklake_expire_snapshots('{ALIAS}', older_than => now() - to_seconds({keep_days * 86400}))").fetchall()
+    listed = committer.query(f"""
+        WITH found AS (
+            SELECT snapshot_id, epoch_ms(snapshot_time) AS at_ms, epoch_ms(now()) - at_ms AS age_ms FROM ducklake_snapshots('{ALIAS}')),
+        ranked AS (
+            SELECT *, max(snapshot_id) OVER (PARTITION BY at_ms // {HOUR_MS}) AS of_hour, max(snapshot_id) OVER (PARTITION BY at_ms // {DAY_MS}) AS of_day,
+                   max(snapshot_id) OVER () AS last FROM found)
+        SELECT snapshot_id FROM ranked
+        WHERE snapshot_id != last AND (age_ms >= {keep_days * DAY_MS} OR (age_ms >= {HOUR_MS} AND snapshot_id != of_hour)
+                                       OR (age_ms >= {2 * DAY_MS} AND snapshot_id != of_day))
+        ORDER BY snapshot_id""").fetchall()
+    if listed:
+        committer.query(f"CALL ducklake_expire_snapshots('{ALIAS}', versions => [{', '.join(str(number) for (number,) in listed)}])")
     committer.query(f"CALL ducklake_cleanup_old_files('{ALIAS}', cleanup_all => true)")
-    return len(expired)
+    return len(listed)
 
 
-def _merge_raw(committer: Committer) -> int:
-    """Days of raw readings that lie in several files: one file each, hour by hour."""
+def _merge_raw(committer: Committer, thorough: bool) -> int:
+    """Days of raw readings that lie in several files: one file each, or the small ones together, hour by hour."""
     found = committer.query(f"""
-        SELECT day_ms, shard, list(path ORDER BY path), list(hours_ms ORDER BY path) FROM {ALIAS}.files
-        WHERE table_name = '{RAW_READINGS.name}' GROUP BY day_ms, shard HAVING count(*) > 1""").fetchall()
+        SELECT day_ms, shard, list(path ORDER BY path), list(rows ORDER BY path), list(hours_ms ORDER BY path) FROM {ALIAS}.files
+        WHERE table_name = '{RAW_READINGS.name}' GROUP BY day_ms, shard HAVING count(*) >= {2 if thorough else _MANY_OF_A_DAY}""").fetchall()
     merged = 0
-    for day, shard, paths, hours in found:
-        attempt = uuid4().hex[:12]
-        staged = _merge_day(committer, day, shard, paths, [[int(h) for h in listed.split(",")] for listed in hours], attempt)
-        committer.commit(Manifest("maintain", attempt, (staged,), removed=tuple((RAW_READINGS.name, p) for p in paths), rows=0))
-        merged += len(paths)
+    for day, shard, paths, rows, hours in found:
+        hours_of = {path: [int(h) for h in listed.split(",")] for path, listed in zip(paths, hours, strict=True)}
+        chosen = paths if thorough else _small(paths, rows, _MANY_OF_A_DAY)
+        if chosen:
+            attempt = uuid4().hex[:12]
+            staged = _merge_day(committer, day, shard, chosen, [hours_of[path] for path in chosen], attempt)
+            committer.commit(Manifest("maintain", attempt, (staged,), removed=tuple((RAW_READINGS.name, p) for p in chosen)))
+            merged += len(chosen)
     return merged
+
+
+def _small(paths: Sequence[str], rows: Sequence[int], many: int) -> list[str]:
+    """The files that are worth joining: none if they are few, none that is large."""
+    chosen = small_ones([(path, count) for path, count in zip(paths, rows, strict=True) if count < _LARGE_ROWS], 0, _SMALL_ROWS)
+    return sorted(chosen) if len(chosen) >= many else []
 
 
 def _merge_day(committer: Committer, day: int, shard: int, paths: list[str], hours: list[list[int]], attempt: str) -> StagedFile:
@@ -83,37 +117,52 @@ def _merge_day(committer: Committer, day: int, shard: int, paths: list[str], hou
     return StagedFile(RAW_READINGS.name, target.name, str(target), rows, target.stat().st_size, file_sha256(target), day, shard, tuple(every))
 
 
-def _merge_batches(committer: Committer) -> int:
-    """Tables with a file per commit: one file, once there are many."""
+def _merge_batches(committer: Committer, thorough: bool) -> int:
+    """Tables with a file per commit: one file, or the small ones together, once there are many; all tables in one commit."""
     found = committer.query(f"""
-        SELECT table_name, list(path ORDER BY path) FROM {ALIAS}.files WHERE day_ms IS NULL
-        GROUP BY table_name HAVING count(*) >= {_MANY}""").fetchall()
-    merged = 0
-    for table, paths in found:
-        attempt = uuid4().hex[:12]
-        rows = pa.concat_tables([pq.read_table(committer.lake / p, page_checksum_verification=True).cast(table_schema(TABLES[table])) for p in paths])
-        staged = stage(table, rows, committer.staging(attempt), f"{attempt}.parquet")
-        committer.commit(Manifest("maintain", attempt, (staged,), removed=tuple((table, p) for p in paths)))
-        merged += len(paths)
-    return merged
+        SELECT table_name, list(path ORDER BY path), list(rows ORDER BY path) FROM {ALIAS}.files WHERE day_ms IS NULL
+        GROUP BY table_name HAVING count(*) >= {_MANY} ORDER BY table_name""").fetchall()
+    attempt = uuid4().hex[:12]
+    staged: list[StagedFile] = []
+    removed: list[tuple[str, str]] = []
+    for table, paths, counts in found:
+        chosen = paths if thorough else _small(paths, counts, _MANY)
+        if chosen:
+            rows = pa.concat_tables([pq.read_table(committer.lake / p, page_checksum_verification=True).cast(table_schema(TABLES[table])) for p in chosen])
+            if table == READING_BOUNDS.name:
+                rows = _outermost(committer, rows)
+            staged.append(stage(table, rows, committer.staging(attempt), f"{attempt}.parquet"))
+            removed += [(table, path) for path in chosen]
+    if staged:
+        committer.commit(Manifest("maintain", attempt, tuple(staged), removed=tuple(removed)))
+    return len(removed)
 
 
-def _rewrite_books(committer: Committer) -> None:
-    """The small tables that every commit adds a row or two to: one file each."""
-    for table in (t for t in TABLES.values() if not t.files or t.name == "dirty"):
-        listed = committer.query(f"SELECT count(*) FROM ducklake_list_files('{ALIAS}', '{table.name}')").fetchall()[0][0]
-        if listed < _MANY:
-            continue
-        rows = committer.query(f'SELECT * FROM {ALIAS}."{table.name}"').to_arrow_table()
-        committer.connection.register("rewritten", rows)
-        committer.query("BEGIN")
-        committer.query(f'DELETE FROM {ALIAS}."{table.name}"')
-        committer.reach("emptied")
-        committer.query(f'INSERT INTO {ALIAS}."{table.name}" SELECT * FROM rewritten')
-        committer.query("COMMIT")
-        committer.connection.unregister("rewritten")
+def _outermost(committer: Committer, rows: pa.Table) -> pa.Table:
+    """Of the bounds that are accounted for, those that one landing of them all would have made; and all that wait to be."""
+    committer.connection.register("bounds_in", rows)
+    try:
+        return committer.query(f"""
+            WITH waiting AS (SELECT coalesce(min(batch), {2**62}) AS first FROM {ALIAS}.dirty)
+            SELECT bounds_in.* FROM bounds_in, waiting WHERE batch >= first
+            UNION ALL
+            SELECT * FROM (SELECT bounds_in.* FROM bounds_in, waiting WHERE batch < first)
+            QUALIFY dense_rank() OVER (PARTITION BY node, device, epoch, power_mw IS NULL, hour_ms ORDER BY ts_ms) <= {EDGE_READINGS}
+                 OR dense_rank() OVER (PARTITION BY node, device, epoch, power_mw IS NULL, hour_ms ORDER BY ts_ms DESC) <= {EDGE_READINGS}
+            ORDER BY node, device, epoch, hour_ms, ts_ms, batch""").to_arrow_table().cast(rows.schema)
+    finally:
+        committer.connection.unregister("bounds_in")
 
 
 def _orphans(committer: Committer) -> int:
-    """Delete data files that nothing names: what a killed committer left."""
-    return len(committer.query(f"CALL ducklake_delete_orphaned_files('{ALIAS}', cleanup_all => true)").fetchall())
+    """Delete data files that nothing names: what a killed committer left.
+
+    They are listed first. If none has taken over by then, no other committer had a file there when
+    they were listed, however long it is until they are deleted.
+    """
+    listed = committer.query(f"CALL ducklake_delete_orphaned_files('{ALIAS}', cleanup_all => true, dry_run => true)").fetchall()
+    committer.refuse_if_superseded()
+    committer.reach("listed")
+    for (path,) in listed:
+        Path(path).unlink(missing_ok=True)
+    return len(listed)

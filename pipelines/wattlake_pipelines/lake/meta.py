@@ -7,6 +7,8 @@ two SQLite libraries in one process would drop each other's locks.
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from uuid import uuid4
 
@@ -15,6 +17,20 @@ from wattlake_contracts.layout import DATA, LAKE_VERSION, STAGING, catalogue
 from wattlake_pipelines.lake.room import is_nothing_left, no_room
 
 TABLE = "wattlake_meta"
+#: How long to wait for another's write: a commit holds the catalogue for a fraction of a second, one that is frozen for ever.
+_PATIENCE_S = 10.0
+#: What goes wrong in SQLite's words when a committer of an earlier epoch commits.
+FENCED = "wattlake: a later epoch has begun"
+# A commit says its epoch; it is compared within the commit itself, so that nothing comes between. One that says none is a
+# Wattlake's without this fence, which compares before it commits.
+_FENCE = f"""
+    CREATE TRIGGER IF NOT EXISTS wattlake_fence BEFORE INSERT ON ducklake_snapshot_changes
+    WHEN NEW.commit_extra_info IS NOT NULL AND NEW.commit_extra_info IS NOT (SELECT 'epoch ' || value FROM {TABLE} WHERE key = 'epoch')
+    BEGIN SELECT RAISE(ABORT, '{FENCED}'); END"""
+
+
+class BusyError(Exception):
+    """Somebody holds the catalogue locked for writing, longer than a commit takes."""
 
 
 def exists(lake: Path) -> bool:
@@ -29,7 +45,8 @@ def create(lake: Path, shards: int, settings: dict[str, str]) -> None:
     try:
         for folder in (lake, lake / DATA, lake / STAGING):
             folder.mkdir(parents=True, exist_ok=True)
-        with _connect(lake) as database:
+        # closed here, not when it is collected: two SQLite libraries would have the file open at once
+        with closing(_connect(lake)) as database, database:
             # In the default rollback mode one hot reader makes each commit wait for seconds.
             database.execute("PRAGMA journal_mode=WAL")
             database.execute(f"CREATE TABLE IF NOT EXISTS {TABLE} (key TEXT PRIMARY KEY, value TEXT NOT NULL)")
@@ -41,8 +58,8 @@ def create(lake: Path, shards: int, settings: dict[str, str]) -> None:
                             next_step="check owner, mode and free space, or give another --lake") from error
 
 
-def _connect(lake: Path) -> sqlite3.Connection:
-    return sqlite3.connect(catalogue(lake), timeout=30, isolation_level="IMMEDIATE")
+def _connect(lake: Path, patience_s: float = 30.0) -> sqlite3.Connection:
+    return sqlite3.connect(catalogue(lake), timeout=patience_s, isolation_level="IMMEDIATE")
 
 
 def read(lake: Path) -> dict[str, str]:
@@ -68,13 +85,50 @@ def read(lake: Path) -> dict[str, str]:
     return found
 
 
-def next_epoch(lake: Path) -> int:
-    """Take the next committer's epoch: a committer of an earlier one is refused from now on."""
-    database = _connect(lake)
-    try:
+def next_epoch(lake: Path, settle: Callable[[int], None] = lambda _: None) -> int:
+    """Take the next committer's epoch: a committer of an earlier one is refused from now on.
+
+    settle: called with the last epoch while nobody else can write; if it raises, no epoch is taken.
+    BusyError if somebody holds the catalogue locked for writing.
+    """
+    with closing(_connect(lake, _PATIENCE_S)) as database:
+        try:
+            database.execute("BEGIN IMMEDIATE")
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY:
+                raise
+            raise BusyError(str(error)) from error
         with database:
-            database.execute(f"UPDATE {TABLE} SET value = CAST(value AS INTEGER) + 1 WHERE key = 'epoch'")
-            row = database.execute(f"SELECT value FROM {TABLE} WHERE key = 'epoch'").fetchone()
-    finally:
-        database.close()
-    return int(row[0])
+            (last,) = database.execute(f"SELECT CAST(value AS INTEGER) FROM {TABLE} WHERE key = 'epoch'").fetchone()
+            settle(last)
+            database.execute(f"UPDATE {TABLE} SET value = ? WHERE key = 'epoch'", [str(last + 1)])
+            if _has(database, "ducklake_snapshot_changes"):
+                database.execute(_FENCE)
+    return int(last) + 1
+
+
+def is_fenced(lake: Path) -> bool:
+    """Whether the catalogue itself refuses the commits of earlier epochs; one that DuckLake has not set up yet does not."""
+    with closing(_connect(lake)) as database:
+        return _has(database, "wattlake_fence")
+
+
+def fence(lake: Path) -> None:
+    """Let the catalogue refuse the commits of earlier epochs."""
+    with closing(_connect(lake)) as database, database:
+        database.execute(_FENCE)
+
+
+def settle(lake: Path) -> None:
+    """See to it that nothing half-written can come back.
+
+    Frames of a commit that failed may lie in the write-ahead log, whole but for their being
+    flushed, and be taken for a commit when the log is recovered. Whatever is written next overwrites them.
+    """
+    with closing(_connect(lake, _PATIENCE_S)) as database, database:
+        database.execute(f"UPDATE {TABLE} SET value = value WHERE key = 'epoch'")
+
+
+def _has(database: sqlite3.Connection, name: str) -> bool:
+    """Whether the database has a table or a trigger of that name."""
+    return database.execute("SELECT 1 FROM sqlite_master WHERE name = ?", [name]).fetchone() is not None

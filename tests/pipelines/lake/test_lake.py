@@ -73,7 +73,7 @@ def test_upkeep_merges_files_and_changes_no_figure(lake: Path) -> None:
     before = dump(lake), rows(lake, "SELECT * FROM lake.raw_readings ORDER BY ALL")
     assert rows(lake, "SELECT count(*) FROM lake.files WHERE table_name = 'raw_readings'") == [(3,)]
     with Committer(lake) as committer:
-        done = maintain(committer, keep_days=0)
+        done = maintain(committer, keep_days=0, thorough=True)
         assert verify(committer)[1] == []
     assert done.merged_files == 3
     assert done.expired_snapshots > 0
