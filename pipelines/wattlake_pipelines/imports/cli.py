@@ -50,8 +50,14 @@ def import_(
     """Read CSV or Parquet files into the log.
 
     Bad rows are left out, kept as rejects and reported with their line; the exit code is then 4.
-    The same file imported twice counts once. To correct a figure import the row with its new value: what
-    was told last holds. To take a correction back import the first file with --again. The columns of each kind are in docs/reference.md.
+    The same file imported twice counts once. The columns of each kind are in docs/reference.md.
+
+    To correct reference data (nodes, sites, grid, embodied, instruments), a transfer, or what is said of a
+    job that has ended, import the row with its new value: what was told last holds. To take a correction
+    back import the first file with --again. What cannot be corrected so: readings, usage and serving are
+    counters, and of two values at one instant a rule that knows no order keeps one and flags it; a job's
+    start is a part of its key, so that another start is another job. The rows of one file are told at
+    one time: of rows of one key that differ their content decides, and a warning names their lines.
     """
     # pyarrow is not loaded for --help
     from wattlake_pipelines.imports.run import import_file, open_file
@@ -127,7 +133,7 @@ def _tell(outcome: Outcome) -> None:
         say(f"  {reject['place']}: {reject['reason']}")
     if outcome.rejected > len(outcome.reasons):
         say(f"  and {outcome.rejected - len(outcome.reasons):,} more; after landing: {itself()} sql \"FROM rejects\"")
-    for line in outcome.lacking:
+    for line in (*outcome.contradictions, *outcome.lacking):
         say(f"  {line}")
     if outcome.ahead:
         say(f"  {outcome.ahead:,} rows lie more than 24 h ahead of this machine's clock: landing will reject them; check the times")

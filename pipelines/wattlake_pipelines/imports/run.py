@@ -20,6 +20,7 @@ from wattlake_contracts.kind import Kind
 from wattlake_contracts.kinds import REJECTS
 from wattlake_pipelines.arrow_schema import kind_schema
 from wattlake_pipelines.imports.blocks import Blocks, in_order
+from wattlake_pipelines.imports.contradictions import contradictions
 from wattlake_pipelines.imports.convert import Converted, Matched, convert, split
 from wattlake_pipelines.imports.header import match
 from wattlake_pipelines.imports.lacking import lacking
@@ -40,7 +41,7 @@ _FIRST_REASONS = 5
 class Outcome:
     """What became of a file. ahead: rows later than a day from now, which landing will reject. known: the log held them already.
 
-    lacking: what stays unknown although the rows are good.
+    lacking: what stays unknown although the rows are good. contradictions: where they say different things of one key.
     """
 
     file: str
@@ -55,6 +56,7 @@ class Outcome:
     known: bool = False
     reasons: list[dict[str, str]] = field(default_factory=list)
     lacking: list[str] = field(default_factory=list)
+    contradictions: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -111,6 +113,7 @@ def import_file(opened: Opened, writer: LogWriter | None, *, accept_implausible:
         outcome.ahead += _ahead(rows.table, kind)
         # the kinds that anything is said of are taken whole
         outcome.lacking += lacking(rows.table, kind)
+        outcome.contradictions += contradictions(rows.table, kind, chunk.lines[rows.at], source.line_word)
         outcome.reasons += rejects.slice(0, _FIRST_REASONS - len(outcome.reasons)).select(["place", "reason"]).to_pylist()
         progress(outcome.rows)
     if not outcome.rows:

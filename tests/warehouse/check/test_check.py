@@ -165,3 +165,23 @@ def test_jobs_in_which_nothing_was_read_and_jobs_that_held_too_much_are_warned_o
     assert found["oversubscribed"] == ["n gpu0: inner, outer", "n gpu1: outer, spread"]
     assert {job for job, kwh in energy.items() if kwh is None} == {"away", "later", "typo"}
     assert energy["spread"] is not None
+
+
+def test_counters_that_were_told_otherwise_at_one_instant_are_warned_of(tmp_path: Path) -> None:
+    log = Log(tmp_path / "log")
+    reading = {"device_kind": "gpu", "epoch": "e", "method": "counter", "boundary": "component", "simulated": False}
+    log.put("readings", [{**reading, "node": "n", "device": device, "ts_ms": T0 + m * 60_000, "energy_mj": m * 9_000_000}
+                         for device in ("gpu0", "gpu1") for m in range(121)])
+    served = {"model": "m", "epoch": "e", "tokens_in": 5, "tokens_out": 5}
+    log.put("serving", [{**served, "ts_ms": T0 + m * 60_000, "requests": m} for m in range(61)])
+    # the same again is no conflict
+    log.put("readings", [{**reading, "node": "n", "device": "gpu1", "ts_ms": T0 + 60_000, "energy_mj": 9_000_000}], boot="again")
+    log.put("readings", [{**reading, "node": "n", "device": "gpu0", "ts_ms": T0 + 30 * 60_000, "energy_mj": 30 * 9_000_000 - 5}], boot="again")
+    log.put("serving", [{**served, "ts_ms": T0, "requests": 0}, {**served, "ts_ms": T0 + 60_000, "requests": 7}], boot="again")
+    run(tmp_path / "lake", log.root)
+    (gate,) = [g for g in gates() if g.name == "conflicts"]
+    assert [(r.form, r.columns, r.blocking) for r in gate.rules] == [("none", ("told_twice",), False)]
+    with open_lake(tmp_path / "lake") as connection:
+        found = connection.execute(gate.query).fetchall()
+    at = "2025-10-09 09:00"
+    assert found == [(f"n gpu0: in 1 hours from {at}",), (f"serving of m: at 1 instants from {at[:-2]}01",)]

@@ -106,6 +106,17 @@ INVARIANTS: tuple[Gate, ...] = (
         Rule("none", ("shared",), "jobs held more of a device than there is, so its energy is split by their shares: nested jobs, or shares not given",
              blocking=False),
     )),
+    Gate("conflicts", """
+        SELECT concat(node, ' ', device, ': in ', count(DISTINCT start_ms // 3600000), ' hours from ',
+                      strftime(make_timestamp(min(start_ms) * 1000), '%Y-%m-%d %H:%M')) AS told_twice
+        FROM fact_energy WHERE list_contains(string_split(flags, ','), 'conflict') GROUP BY node, device
+        UNION ALL
+        SELECT concat('serving of ', model, ': at ', count(*), ' instants from ', strftime(make_timestamp(min(ts_ms) * 1000), '%Y-%m-%d %H:%M'))
+        FROM (SELECT model, ts_ms FROM raw_serving GROUP BY model, node, job, site, unit, epoch, ts_ms
+              HAVING count(DISTINCT (requests, tokens_in, tokens_out, tokens_cached, units)) > 1) GROUP BY model""", (
+        Rule("none", ("told_twice",), "two values of a counter at one instant: the greater is taken, whichever came last: two writers, or a correction?",
+             blocking=False),
+    )),
     Gate("known_emissions", "SELECT node, coalesce(site, '') AS site, count(*) - count(location_ug) AS without_factor FROM fact_emissions GROUP BY ALL", (
         Rule("between", ("without_factor",), "energy without a grid figure: import the node's site, or its zone's grid", blocking=False, minimum=0, maximum=0),
     )),
