@@ -54,6 +54,6 @@ class Shipping:
         if shipper.damaged > self._told_damaged:
             found.append(f"{shipper.damaged - self._told_damaged} records of the spool could not be read, and were not sent")
         if shipper.refused > self._told_refused:
-            found.append(f"{shipper.refused - self._told_refused} records were refused, and set aside: {shipper.error}")
+            found.append(f"{shipper.refused - self._told_refused} records were {shipper.refusal}")
         self._told_damaged, self._told_refused = shipper.damaged, shipper.refused
         return found

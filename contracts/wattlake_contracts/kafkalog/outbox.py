@@ -71,7 +71,7 @@ def ship(root: Path, log: KafkaLog, config: KafkaConfig, progress: Callable[[int
                 shipper.wake.wait(0.05)
                 shipper.wake.clear()
         if shipper.refused:
-            raise WattlakeError(f"{shipper.refused} records were refused: {shipper.error}", subject=str(log),
+            raise WattlakeError(f"{shipper.refused} records were {shipper.refusal}", subject=str(log),
                                 next_step="raise max.message.bytes of the topics")
         return shipper.acked
     finally:

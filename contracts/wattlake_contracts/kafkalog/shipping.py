@@ -89,9 +89,14 @@ class Shipper:
         self._pace = Pace(config.replay_mib_per_s * 2**20 if replay else None, time.monotonic())
         self._retry_at, self._retry_s = 0.0, _FIRST_RETRY_S
         self._tidy_at = self._look_at = 0.0
+        #: records of batches that were too large: each is sent by itself. alone: the one that is on its way. held: the next
+        self._suspects: set[tuple[str, int]] = set()
+        self._alone: tuple[str, int] | None = None
         self._held: tuple[Lane, Stored] | None = None
+        self._anew = False
         self._failed: deque[str] = deque(maxlen=1)
-        self.error = ""
+        #: why nothing can be shipped now; why a record was set aside
+        self.error = self.refusal = ""
         self.acked = self.damaged = self.refused = self.rebuilt = 0
         self.last_ack_ms = 0
         self._lock = self._claim()
@@ -181,7 +186,7 @@ class Shipper:
         self.rebuilt += 1
         self._in_flight.clear()
         self._in_flight_bytes = 0
-        self._held = None
+        self._alone = self._held = None
         for lanes in self._lanes.values():
             for lane in lanes:
                 lane.again()
@@ -195,6 +200,11 @@ class Shipper:
             return
         if self._failed:
             self._discard(self._failed.pop())
+            return
+        if self._anew:
+            self._anew = False
+            self._discard("")
+            self._retry_at = now
             return
         oldest = next(iter(self._in_flight.values()), None)
         if oldest is not None and now - oldest[1] > self.config.stuck_s:
@@ -224,7 +234,7 @@ class Shipper:
                 self.last_ack_ms = time.time_ns() // 1_000_000
                 self.error, self._retry_s = "", _FIRST_RETRY_S
             elif type(error).__name__ in ("MessageSizeTooLargeError", "RecordListTooLargeError", "InvalidRecordError"):
-                self._refuse(lane, offset, said(error))
+                self._too_large(lane, offset, said(error))
             else:
                 self._failed.append(said(error))
 
@@ -263,6 +273,8 @@ class Shipper:
 
     def _send(self, now: float) -> int:
         """Live data first; a backlog as its pace allows, and never so much that live data has to wait."""
+        if self._held is not None or self._alone is not None:
+            return self._send_alone(now)
         room = int(self.config.in_flight_mib * 2**20)
         sent = 0
         for backlog in (False, True):
@@ -277,6 +289,9 @@ class Shipper:
                     if stored is None:
                         lanes.remove(lane)
                         continue
+                    if (lane.partition, stored.offset) in self._suspects:
+                        self._held = (lane, stored)
+                        return sent + self._send_alone(now)
                     if not self._hand_over(lane, stored, now):
                         return sent
                     if backlog:
@@ -308,6 +323,27 @@ class Shipper:
             return False
         return True
 
+    def _too_large(self, lane: Lane, offset: int, why: str) -> None:
+        """A batch is refused as a whole: its records are sent again one by one, and only what is refused by itself is set aside."""
+        if self._alone == (lane.partition, offset):
+            self._suspects.discard(self._alone)
+            self._refuse(lane, offset, why)
+        else:
+            self._suspects.add((lane.partition, offset))
+        # from then on kafka-python's idempotent producer refuses whatever it is given
+        self._anew = True
+
+    def _send_alone(self, now: float) -> int:
+        if self._in_flight:
+            return 0
+        self._suspects.discard(self._alone or ("", -1))  # it was acknowledged
+        self._alone = None
+        if self._held is None:
+            return 0
+        (lane, stored), self._held = self._held, None
+        self._alone = (lane.partition, stored.offset)
+        return int(self._hand_over(lane, stored, now))
+
     def _refuse(self, lane: Lane, offset: int, why: str) -> None:
         """Set a record aside that no broker takes, so that it holds up no other."""
         for item in self._at(lane.partition, offset):
@@ -318,7 +354,7 @@ class Shipper:
                 self._failed.append(f"a record was refused ({why}), and cannot be set aside: {error}")
                 return
         self.refused += 1
-        self.error = f"refused: {why}; kept in {self.root / REFUSED}"
+        self.refusal = f"refused: {why}; kept in {self.root / REFUSED}"
         lane.acknowledge(offset)
 
     def _at(self, name: str, offset: int) -> list[Stored]:
@@ -367,7 +403,7 @@ class Shipper:
             beat_ms=time.time_ns() // 1_000_000, log=str(self.log), state="idle" if not waiting else "cannot ship" if amiss else "shipping",
             backlog_records=waiting, backlog_bytes=sum(self._bytes(name) for name in self._lanes) if waiting else 0,
             oldest_unacked_ms=self._oldest_ms() if waiting else 0, in_flight_bytes=self._in_flight_bytes, acked_records=self.acked,
-            damaged_records=self.damaged, refused_records=self.refused, rebuilt=self.rebuilt, last_ack_ms=self.last_ack_ms, error=self.error)
+            damaged_records=self.damaged, refused_records=self.refused, rebuilt=self.rebuilt, last_ack_ms=self.last_ack_ms, error=self.error or self.refusal)
 
     def _oldest_ms(self) -> int:
         found = []

@@ -1,0 +1,231 @@
+"""Shipping a spool to a real Kafka, whatever dies: every record that was accepted is in the topics, and none holds up another."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+
+import pytest
+from kafka import KafkaConsumer, TopicPartition
+
+from topics import Topics
+from wattlake_contracts.errors import WattlakeError
+from wattlake_contracts.filelog import cursor
+from wattlake_contracts.filelog.reader import bounds
+from wattlake_contracts.filelog.writer import LogWriter
+from wattlake_contracts.kafkalog import shipping
+from wattlake_contracts.kafkalog.message import Place, from_message
+from wattlake_contracts.kafkalog.shipping import REFUSED, Shipper
+from wattlake_contracts.record import Meta
+from wattlake_pipelines.dev.kafka import Kafka
+
+Identity = tuple[str, str, int]
+
+
+@pytest.fixture
+def topics(kafka: Kafka, topic_prefix: str) -> Topics:
+    return Topics(kafka.address, topic_prefix)
+
+
+def spool(root: Path, count: int, *, start: int = 0, partition: str = "p", size: int = 100, segment_bytes: int = 16 * 2**20) -> set[Identity]:
+    """Append records of jobs, each of its own number; give their identities."""
+    with LogWriter(root, partition, segment_bytes=segment_bytes) as log:
+        for seq in range(start, start + count):
+            log.append(Meta("jobs", "n1", partition), seq, b'{"job":"%d"}' % seq + b" " * size)
+    return {("n1", partition, seq) for seq in range(start, start + count)}
+
+
+def held(topics: Topics) -> list[Identity]:
+    """The identities of all messages of the topic of jobs, in their order."""
+    found: list[Identity] = []
+    with closing(KafkaConsumer(bootstrap_servers=list(topics.log.servers), group_id=None, auto_offset_reset="earliest")) as consumer:
+        places = [TopicPartition(topics.prefix + "jobs", n) for n in sorted(consumer.partitions_for_topic(topics.prefix + "jobs") or ())]
+        ends = consumer.end_offsets(places)
+        for place in places:
+            consumer.assign([place])
+            consumer.seek(place, 0)
+            while consumer.position(place) < ends[place]:
+                for message in consumer.poll(5_000).get(place, ()):
+                    record = from_message(Place("jobs", "g", place.partition, message.offset, 0), message.key, message.value, message.headers)
+                    found.append((record.meta.node, record.meta.boot, record.seq))
+    return found
+
+
+@contextmanager
+def shipping_of(root: Path, topics: Topics) -> Iterator[Shipper]:
+    shipper = Shipper(root, topics.log, topics.config)
+    thread = threading.Thread(target=shipper.run)
+    thread.start()
+    try:
+        yield shipper
+    finally:
+        shipper.stop.set()
+        shipper.wake.set()
+        thread.join(30)
+        assert not thread.is_alive()
+
+
+def wait(condition: Callable[[], bool], what: str, seconds: float = 60) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, what
+        time.sleep(0.05)
+
+
+def test_all_partitions_of_a_spool_are_shipped_and_their_segments_deleted(topics: Topics, tmp_path: Path) -> None:
+    expected = spool(tmp_path, 500, segment_bytes=4096) | spool(tmp_path, 50, partition="q")
+    with shipping_of(tmp_path, topics) as shipper:
+        wait(lambda: shipper.acked == 550, "all is acknowledged")
+        expected |= spool(tmp_path, 10, start=50, partition="q") | spool(tmp_path, 5, partition="new")
+        shipper.wake.set()
+        wait(lambda: shipper.acked == 565, "what comes later is shipped too")
+        wait(lambda: shipper.state.backlog_records == 0 and bounds(tmp_path, "p")[0] > 450, "segments go")
+    assert sorted(held(topics)) == sorted(expected)
+    assert cursor.load(tmp_path / "p") == [(500, None)]
+
+
+def test_a_second_shipper_of_a_spool_is_refused(topics: Topics, tmp_path: Path) -> None:
+    with shipping_of(tmp_path, topics), pytest.raises(WattlakeError, match="another process ships this spool"):
+        Shipper(tmp_path, topics.log, topics.config)
+
+
+def test_a_shipper_that_starts_again_sends_only_what_was_not_acknowledged(topics: Topics, tmp_path: Path) -> None:
+    expected = spool(tmp_path, 20)
+    topics.ship(tmp_path)
+    expected |= spool(tmp_path, 5, start=20)
+    assert topics.ship(tmp_path) == 5
+    assert sorted(held(topics)) == sorted(expected)
+    (tmp_path / "p" / cursor.CURSOR).unlink()
+    topics.ship(tmp_path)
+    assert set(held(topics)) == expected, "without its cursor it sends all again, which counts once"
+
+
+def test_a_record_that_the_topic_does_not_take_is_set_aside_and_holds_up_no_other(topics: Topics, tmp_path: Path) -> None:
+    with topics.admin() as admin:
+        admin.alter_configs([_limit(topics.prefix + "jobs", 20_000)])
+    before = spool(tmp_path, 3)
+    before |= spool(tmp_path, 1, start=3, size=100_000)
+    # what cannot be compressed below the limit
+    with LogWriter(tmp_path, "p") as log:
+        log.append(Meta("jobs", "n1", "p"), 4, os.urandom(100_000))
+    after = spool(tmp_path, 3, start=5)
+    with shipping_of(tmp_path, topics) as shipper:
+        wait(lambda: shipper.refused == 1 and shipper.backlog() == 0, "one is refused and the rest acknowledged")
+        wait(lambda: "kept in" in shipper.state.error, "and its place is told")
+    assert before | after == set(held(topics))
+    assert bounds(tmp_path / REFUSED, "p") == (0, 1)
+
+
+def _limit(topic: str, size: int) -> object:
+    from kafka.admin import ConfigResource, ConfigResourceType
+
+    return ConfigResource(ConfigResourceType.TOPIC, topic, configs={"max.message.bytes": str(size)})
+
+
+def test_damage_in_the_spool_is_counted_and_all_else_is_shipped(topics: Topics, tmp_path: Path) -> None:
+    expected = spool(tmp_path, 30)
+    [segment] = (tmp_path / "p").glob("*.wlog")
+    raw = bytearray(segment.read_bytes())
+    size = len(raw) // 30
+    raw[size * 5 + 60] ^= 1
+    raw[size * 10 : size * 12] = bytes(size * 2)
+    segment.write_bytes(raw)
+    with shipping_of(tmp_path, topics) as shipper:
+        wait(lambda: shipper.damaged >= 3 and shipper.state.backlog_records == 0, "damage is counted")
+        assert 3 <= shipper.damaged <= 4, "two zeroed records may take a part of a third with them"
+    found = held(topics)
+    assert set(found) <= expected
+    assert len(found) == 30 - shipper.damaged
+
+
+def test_a_full_disk_under_the_cursor_keeps_nothing_from_being_shipped(topics: Topics, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    expected = spool(tmp_path, 200, segment_bytes=4096)
+    # the cursor's place is taken by a folder: writing it fails as on a disk without room
+    (tmp_path / "p" / cursor.CURSOR).mkdir()
+    with shipping_of(tmp_path, topics) as shipper:
+        wait(lambda: shipper.acked == 200, "all is acknowledged")
+        wait(lambda: bounds(tmp_path, "p")[0] > 150, "and its segments make room")
+    assert set(held(topics)) == expected
+
+
+@pytest.mark.slow
+def test_a_broker_killed_and_frozen_while_records_come_loses_none(own_kafka: Callable[..., Kafka], topic_prefix: str, tmp_path: Path) -> None:
+    kafka = own_kafka()
+    topics = Topics(kafka.address, topic_prefix, stuck_s=10)
+    broker = kafka.brokers[0]
+    expected: set[Identity] = set()
+    with shipping_of(tmp_path, topics) as shipper:
+        for round_number, harm in enumerate(("kill", "freeze", "kill")):
+            expected |= spool(tmp_path, 300, start=round_number * 1000)
+            shipper.wake.set()
+            time.sleep(0.05)
+            if harm == "kill":
+                broker.kill()
+            else:
+                broker.freeze()
+            expected |= spool(tmp_path, 300, start=round_number * 1000 + 300)
+            shipper.wake.set()
+            # longer than stuck_s: the producer is given up at least once
+            time.sleep(15)
+            if harm == "kill":
+                broker.restart(120)
+            else:
+                broker.thaw()
+            back = time.monotonic()
+            fresh = spool(tmp_path, 1, start=round_number * 1000 + 700)
+            expected |= fresh
+            shipper.wake.set()
+            wait(lambda: shipper.backlog() == 0, f"after a {harm} all goes on", 60)
+            assert time.monotonic() - back < 60
+        assert shipper.rebuilt >= 1
+    assert set(held(topics)) == expected
+    assert threading.active_count() < 20, "no thread of a producer that was given up is left"
+
+
+def test_live_records_go_ahead_of_what_piled_up(topics: Topics, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shipping, "BACKLOG_BYTES", 10_000)
+    slow = Topics.__new__(Topics)
+    slow.log, slow.prefix = topics.log, topics.prefix
+    slow.config = type(topics.config)(prefix=topics.prefix, replay_mib_per_s=0.02)
+    backlog = spool(tmp_path, 200, size=1000)
+    with shipping_of(tmp_path, slow) as shipper:
+        wait(lambda: shipper.acked > 10, "the backlog has begun to go")
+        live = spool(tmp_path, 3, start=1000)
+        shipper.wake.set()
+        wait(lambda: live <= set(held(topics)), "what is new goes at once", 20)
+        assert shipper.backlog() > 50, "while the backlog is still on its way"
+    # the next one goes on with both
+    topics.ship(tmp_path)
+    assert set(held(topics)) == backlog | live
+
+
+_SHIP = """
+import sys
+from pathlib import Path
+from wattlake_contracts.config import KafkaConfig
+from wattlake_contracts.kafkalog.shipping import Shipper
+from wattlake_contracts.log_address import KafkaLog
+print("up", flush=True)
+Shipper(Path(sys.argv[1]), KafkaLog((sys.argv[2],)), KafkaConfig(prefix=sys.argv[3])).run()
+"""
+
+
+@pytest.mark.slow
+def test_a_shipper_killed_again_and_again_loses_nothing(topics: Topics, tmp_path: Path) -> None:
+    expected: set[Identity] = set()
+    for turn in range(20):
+        expected |= spool(tmp_path, 100, start=turn * 100, segment_bytes=8192)
+        with subprocess.Popen([sys.executable, "-c", _SHIP, str(tmp_path), topics.log.servers[0], topics.prefix], stdout=subprocess.PIPE) as process:
+            assert process.stdout is not None
+            assert process.stdout.readline() == b"up\n"
+            time.sleep(0.05 * (turn % 10))
+            process.send_signal(signal.SIGKILL)
+    topics.ship(tmp_path)
+    assert set(held(topics)) == expected
