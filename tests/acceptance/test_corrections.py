@@ -33,3 +33,16 @@ def test_a_correction_can_be_taken_back(world: Any) -> None:
     grams, said = _grams(world, right, "--again")
     assert grams == 300
     assert "1 of 1 rows of grid imported" in said
+
+
+def test_a_job_without_an_end_ends_at_its_start_and_lease_until_its_end_is_told(world: Any) -> None:
+    columns = ("job", "node", "start", "end", "model")
+    world.load("readings", ("node", "device", "ts", "energy_j"), [("n", "wall", FIRST_MS, 0), ("n", "wall", FIRST_MS + HOUR_MS, 3_600_000)])
+    world.load("jobs", columns, [("j", "n", FIRST_MS, None, "m")])
+    world.account()
+    held = "SELECT sum(energy_mj)::BIGINT AS mj FROM fact_energy WHERE job = 'j'"
+    assert world.sql(held) == [{"mj": 180_000_000}]
+    assert world.sql("SELECT end_ms - start_ms AS ms, open FROM dim_jobs") == [{"ms": 180_000, "open": True}]
+    world.load("jobs", columns, [("j", "n", FIRST_MS, FIRST_MS + 1_200_000, "m")])
+    world.account()
+    assert world.sql(held) == [{"mj": 1_200_000_000}]

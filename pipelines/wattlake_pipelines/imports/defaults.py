@@ -1,4 +1,4 @@
-"""What an imported reading is taken to be where its file does not say."""
+"""What an imported row is taken to be where its file does not say."""
 
 from __future__ import annotations
 
@@ -8,18 +8,23 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from wattlake_contracts.kind import Kind
+from wattlake_contracts.kinds import JOBS
 
 #: kinds that a device's name may begin with
 _NAMED = r"^(?P<kind>gpu|cpu|dram|node|psu|switch|psys)"
 
 
 def fill(table: pa.Table, kind: Kind) -> pa.Table:
-    """Readings with device_kind, epoch, method and boundary filled in where they are null; other kinds as they are.
+    """Readings with device_kind, epoch, method and boundary filled in where they are null, jobs without an end with event_ms; others as they are.
 
     device_kind: what the device's name begins with, else `other`. epoch: 0. method: counter where
     there is a counter, integrated where there is a power. boundary: node_ac for what meters a whole
-    machine or its supply, component for the rest.
+    machine or its supply, component for the rest. event_ms: the start, for nothing says that the job
+    was renewed after it; so it ends at its start + lease, whenever the file is imported.
     """
+    if kind is JOBS:
+        ended = table.column("end_ms").is_valid()
+        return _put(table, "event_ms", lambda: pc.if_else(ended, pa.scalar(None, pa.int64()), table.column("start_ms")))
     if kind.name != "readings":
         return table
     device = table.column("device").combine_chunks()

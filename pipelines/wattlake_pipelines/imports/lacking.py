@@ -9,6 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from wattlake_contracts.kind import Kind
+from wattlake_pipelines.land.write_book import LEASE_MS
 
 
 def lacking(table: pa.Table, kind: Kind) -> list[str]:
@@ -40,8 +41,13 @@ def _no_life(table: pa.Table) -> int:
     return int(np.count_nonzero(_of_node(table) & _given(table, "sku") & ~(_given(table, "acquired_on_ms") | _given(table, "valid_from_ms"))))
 
 
+def _no_end(table: pa.Table) -> int:
+    return int(table.column("end_ms").null_count)
+
+
 _OF: Mapping[str, tuple[tuple[Callable[[pa.Table], int], str], ...]] = {
     "grid": ((_no_upstream, "not both lifecycle_g_per_kwh and td_loss_fraction: upstream emissions (Scope 3.3) stay unknown there"),),
+    "jobs": ((_no_end, f"no end: each job is taken to end {LEASE_MS // 60_000} minutes after its start, until a row with its end is imported"),),
     "nodes": ((_no_sku, "no sku: the embodied emissions of these machines stay unknown"),
               (_no_life, "a sku, and neither acquired_on nor valid_from: the embodied emissions of these machines stay unknown")),
 }

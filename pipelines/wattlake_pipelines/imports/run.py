@@ -28,8 +28,9 @@ from wattlake_pipelines.imports.plausible import implausible
 from wattlake_pipelines.imports.source import Chunk, Source, check_unchanged, chunks, open_source
 from wattlake_pipelines.rowcheck import AHEAD_MS
 
-#: Raised whenever the same file would become other rows or blocks: a record's identity holds it.
-PARSER_VERSION = "1"
+#: Raised whenever the same file of a kind would become other rows or blocks: a record's identity holds it.
+PARSER_VERSIONS = {"jobs": "2"}
+_FIRST_VERSION = "1"
 #: Rows of counters that are converted and sorted together; other kinds are taken whole.
 CHUNK_ROWS = 1_000_000
 #: Bytes of a rejected row that are kept.
@@ -80,7 +81,7 @@ def boot_of(sha256: str, kind: Kind, again_ms: int | None = None) -> str:
     again_ms: when it was told once more, for records that are new although their content is not.
     """
     again = "" if again_ms is None else f"\nagain {again_ms}"
-    return hashlib.sha256(f"{sha256}\n{kind.name}\n{PARSER_VERSION}{again}".encode()).hexdigest()[:32]
+    return hashlib.sha256(f"{sha256}\n{kind.name}\n{PARSER_VERSIONS.get(kind.name, _FIRST_VERSION)}{again}".encode()).hexdigest()[:32]
 
 
 def import_file(opened: Opened, writer: LogWriter | None, *, accept_implausible: bool = False,

@@ -112,9 +112,12 @@ def test_what_a_reading_says_is_kept(run_import, csv_file: Csv) -> None:
     assert (second["device_kind"], second["epoch"], second["method"], second["boundary"]) == ("gpu", "0", "counter", "component")
 
 
-def test_a_job_may_have_no_end(run_import, csv_file: Csv) -> None:
-    ran = run_import("jobs", csv_file("job,node,start,end", f"j,n,{T},"))
-    assert ran.rows("jobs") == [{"job": "j", "node": "n", "start_ms": T_MS}]
+def test_a_job_may_have_no_end_and_is_then_last_heard_of_at_its_start(run_import, csv_file: Csv) -> None:
+    ran = run_import("jobs", csv_file("job,node,start,end", f"j,n,{T},", f"k,n,{T},2024-05-01T14:00:00Z"))
+    assert ran.rows("jobs") == [{"job": "j", "node": "n", "start_ms": T_MS, "event_ms": T_MS},
+                                {"job": "k", "node": "n", "start_ms": T_MS, "end_ms": T_MS + HOUR}]
+    assert "1 row has no end: each job is taken to end 3 minutes after its start, until a row with its end is imported" in ran.err
+    assert "no end" not in run_import("jobs", csv_file("job,node,start,end", f"k,n,{T},2024-05-01T15:00:00Z")).err
 
 
 def test_a_dry_run_checks_and_writes_nothing(run_import, csv_file: Csv, log: Path) -> None:
