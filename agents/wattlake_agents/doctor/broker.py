@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import struct
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -24,6 +25,8 @@ class BrokerProbe:
     def __init__(self, config: KafkaConfig, keywords: Mapping[str, object], timeout_s: float) -> None:
         self._config, self._keywords, self._timeout_s = config, keywords, timeout_s
         self._tls = Tls(config, keywords, timeout_s)
+        #: HOST:PORT of the brokers, as those that were probed tell them to clients
+        self.advertised: set[str] = set()
         self._secured, self._named = config.security_protocol != "PLAINTEXT", config.security_protocol == "SASL_SSL"
 
     def own(self) -> Iterator[Finding]:
@@ -97,10 +100,9 @@ class BrokerProbe:
     def _who(self, wire: Wire, server: str, host: str) -> Finding:
         protocol = self._config.security_protocol
         try:
-            if not self._named:
-                wire.ask_without_name()
-                return not_tried(SASL, server, f"kafka.security_protocol is {protocol}")
-            wire.authenticate(self._config.sasl_mechanism, host, self._keywords)
+            if self._named:
+                wire.authenticate(self._config.sasl_mechanism, host, self._keywords)
+            self.advertised |= {f"[{name}]:{port}" if ":" in name else f"{name}:{port}" for name, port in wire.brokers()}
         except SaslError as error:
             return self._disbelieved(error, server)
         except HungUpError:
@@ -108,8 +110,10 @@ class BrokerProbe:
                 return failed(SASL, server, "it hangs up while it is told who this is", _LOG_STEP)
             return failed(SASL, server, f"the broker wants to know who this is, and kafka.security_protocol is {protocol}",
                           "set kafka.security_protocol to SASL_SSL, with kafka.username and kafka.password_file")
-        except (OSError, NotKafkaError, ValueError) as error:
+        except (OSError, NotKafkaError, ValueError, struct.error) as error:
             return failed(SASL, server, f"it could not be finished: {said(error)}", _LOG_STEP)
+        if not self._named:
+            return not_tried(SASL, server, f"kafka.security_protocol is {protocol}")
         return ok(SASL, server, f"{self._config.username} by {self._config.sasl_mechanism}")
 
     def _disbelieved(self, error: SaslError, server: str) -> Finding:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from wattlake_agents.doctor import machine, topics
-from wattlake_agents.doctor.broker import BrokerProbe
-from wattlake_agents.doctor.finding import FAILED, Finding, failed, not_tried, ok
+from wattlake_agents.doctor.broker import KAFKA, BrokerProbe
+from wattlake_agents.doctor.finding import FAILED, OK, Finding, failed, not_tried, ok
 from wattlake_contracts.config import Config, load
 from wattlake_contracts.errors import WattlakeError
 from wattlake_contracts.log_address import KafkaLog, log_address, spool_root
@@ -47,33 +47,38 @@ def _kafka(log: KafkaLog, config: Config, role: str, timeout_s: float) -> Iterat
         return
     probe = BrokerProbe(config.kafka, keywords, timeout_s)
     yield from probe.own()
-    well = []
-    for server in log.servers:
-        found = list(probe.probe(server))
-        yield from found
-        if not any(f.state == FAILED for f in found):
-            well.append(server)
+    well: set[str] = set()
+    yield from _each(probe, log.servers, well)
     if not well:
         yield not_tried(topics.TOPICS, str(log), "no broker can be used")
         return
-    yield from _cluster(KafkaLog(tuple(well)), log, config, probe, role)
+    # clients are sent on to where the brokers say that they are, which may be somewhere else
+    others = sorted(probe.advertised - set(log.servers))
+    yield from _each(probe, others, well)
+    if away := [server for server in others if server not in well]:
+        yield failed(CLUSTER, ", ".join(away), "the brokers send clients to addresses that cannot be used from here",
+                     "see advertised.listeners of the brokers, and this machine's way to them")
+    if not probe.advertised & well:
+        yield not_tried(topics.TOPICS, str(log), "no broker can be used where it says it is")
+        return
+    yield from _topics(KafkaLog(tuple(sorted(probe.advertised & well))), config, role)
 
 
-def _cluster(well: KafkaLog, log: KafkaLog, config: Config, probe: BrokerProbe, role: str) -> Iterator[Finding]:
+def _each(probe: BrokerProbe, servers: Iterable[str], well: set[str]) -> Iterator[Finding]:
+    """Probe brokers; those of which nothing failed come into `well`."""
+    for server in servers:
+        found = list(probe.probe(server))
+        yield from found
+        # who it is may be of no concern to it; that it is Kafka is never
+        if any(f.probe == KAFKA and f.state == OK for f in found) and not any(f.state == FAILED for f in found):
+            well.add(server)
+
+
+def _topics(log: KafkaLog, config: Config, role: str) -> Iterator[Finding]:
     from wattlake_agents.log.brokers import brokers
 
     try:
-        with brokers(well, config.kafka) as cluster:
-            # clients are sent on to where the brokers say they are, which may be somewhere else
-            others = [s for s in (f"[{host}]:{port}" if ":" in host else f"{host}:{port}" for _, host, port in cluster.live()) if s not in log.servers]
-            amiss = False
-            for server in others:
-                for finding in probe.probe(server):
-                    amiss = amiss or finding.state == FAILED
-                    yield finding
-            if amiss:
-                yield failed(CLUSTER, ", ".join(others), "the brokers send clients to addresses that cannot be used from here",
-                             "see advertised.listeners of the brokers")
+        with brokers(log, config.kafka) as cluster:
             yield from topics.probe(cluster, config.kafka, role)
     except WattlakeError as error:
-        yield failed(CLUSTER, error.subject, error.what, "see advertised.listeners of the brokers, and their logs: each could be reached by itself")
+        yield failed(CLUSTER, error.subject, error.what, "see the brokers' logs: each of them could be reached by itself")

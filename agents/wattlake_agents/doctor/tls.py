@@ -96,7 +96,7 @@ class Tls:
     def _distrusted(self, error: ssl.SSLCertVerificationError, server: str, addresses: Sequence[tuple[Any, ...]]) -> Finding:
         what = error.verify_message.rstrip(".")
         if error.verify_code == _EXPIRED:
-            return failed(TLS, server, f"the broker's certificate has expired: {self._unverified(addresses)}",
+            return failed(TLS, server, f"the broker's certificate {self._unverified(addresses)}",
                           "renew the broker's certificate; if it was renewed, see this machine's clock")
         if error.verify_code == _NOT_YET:
             return failed(TLS, server, "the broker's certificate is not valid yet", "see this machine's clock, then the certificate")
@@ -110,7 +110,7 @@ class Tls:
             pem = ssl.get_server_certificate((str(addresses[0][0]), int(addresses[0][1])), timeout=self._timeout_s)
             return validity(not_after(ssl.PEM_cert_to_DER_cert(pem)))
         except (OSError, ValueError) as error:
-            return f"since when is not known ({said(error)})"
+            return f"expired, when is not known ({said(error)})"
 
 
 def _aged(probe: str, subject: str, end_s: float, step: str) -> Finding:

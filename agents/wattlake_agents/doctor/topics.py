@@ -20,28 +20,27 @@ _ENVELOPE_BYTES = 4096
 def probe(cluster: Brokers, config: KafkaConfig, role: str) -> Iterator[Finding]:
     """role: a key of NEEDED."""
     right, may = NEEDED[role]
-    who = config.username or "PRINCIPAL"
+    who = config.username if config.security_protocol == "SASL_SSL" else "PRINCIPAL"
     grant = f"as an administrator: wattlake log grant {who} --may {may}"
     topics = cluster.topics([config.prefix + name for name in NAMES])
     there = [t for t in topics if t.there]
-    for topic in topics:
-        if topic.error == UNKNOWN_TOPIC:
-            yield failed(TOPICS, topic.name, "there is no such topic", "wattlake log init")
-        elif topic.error:
-            yield failed(TOPICS, topic.name, "this principal may not see it (DESCRIBE), or it is not there", grant)
-        elif leaderless := sum(p.leader < 0 for p in topic.partitions):
-            yield failed(TOPICS, topic.name, f"{leaderless} of {len(topic.partitions)} partitions have no leader", "start the brokers that are down")
-    if len(there) == len(topics):
-        yield ok(TOPICS, f"{config.prefix}*", f"all {len(topics)} are there")
+    all_of_them = f"{config.prefix}*"
+    if missing := [t.name for t in topics if t.error == UNKNOWN_TOPIC]:
+        yield failed(TOPICS, all_of_them, f"not there: {', '.join(missing)}", "wattlake log init")
+    if hidden := [t.name for t in topics if t.error not in (0, UNKNOWN_TOPIC)]:
+        yield failed(TOPICS, all_of_them, f"this principal may not see (DESCRIBE), or they are not there: {', '.join(hidden)}", grant)
+    if leaderless := [t.name for t in there if any(p.leader < 0 for p in t.partitions)]:
+        yield failed(TOPICS, all_of_them, f"partitions without a leader: {', '.join(leaderless)}", "start the brokers that are down")
+    if not (missing or hidden or leaderless):
+        yield ok(TOPICS, all_of_them, f"all {len(topics)} are there")
     if not there:
-        yield not_tried(RIGHTS, f"{config.prefix}*", "there is no topic to be seen")
-        yield not_tried(LIMIT, f"{config.prefix}*", "there is no topic to be seen")
+        for what in (RIGHTS, LIMIT):
+            yield not_tried(what, all_of_them, "there is no topic to be seen")
         return
-    lacking = [t.name for t in there if right not in t.rights]
-    for name in lacking:
-        yield failed(RIGHTS, name, f"this principal may not {may} (it lacks {right})", grant)
-    if not lacking:
-        yield ok(RIGHTS, f"{config.prefix}*", f"{right} and DESCRIBE on {len(there)} topics")
+    if lacking := [t.name for t in there if right not in t.rights]:
+        yield failed(RIGHTS, all_of_them, f"this principal may not {may} (it lacks {right}): {', '.join(lacking)}", grant)
+    else:
+        yield ok(RIGHTS, all_of_them, f"{right} and DESCRIBE on {len(there)} topics")
     if role == "agent":
         yield from _limits(cluster, config, there)
 

@@ -73,9 +73,18 @@ class Wire:
         """Kafka's first request. NotKafkaError, HungUpError, OSError."""
         self._ask(_API_VERSIONS, 0, b"")
 
-    def ask_without_name(self) -> None:
-        """A request that is only answered where nobody has to say who they are. HungUpError elsewhere."""
-        self._ask(_METADATA, 4, struct.pack(">i?", 0, False))
+    def brokers(self) -> list[tuple[str, int]]:
+        """(host, port) of every broker, as clients are told it. HungUpError where one has to say first who one is."""
+        answer = self._ask(_METADATA, 4, struct.pack(">i?", 0, False))
+        [count] = struct.unpack_from(">i", answer, 4)
+        found, at = [], 8
+        for _ in range(max(count, 0)):
+            [length] = struct.unpack_from(">h", answer, at + 4)
+            host, at = answer[at + 6 : at + 6 + length].decode(), at + 6 + length
+            port, rack = struct.unpack_from(">ih", answer, at)
+            found.append((host, int(port)))
+            at += 6 + max(rack, 0)
+        return found
 
     def authenticate(self, mechanism: str, host: str, keywords: Mapping[str, object]) -> None:
         """Say who this is. SaslError if that is not believed; keywords: as kafka-python takes them."""

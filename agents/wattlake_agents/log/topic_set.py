@@ -110,11 +110,11 @@ def differences(wanted: Wanted, there: Topic, settings: Mapping[str, str]) -> li
         found.append(Difference("replication", str(there.replication), str(wanted.replication), "move its partitions with Kafka's own tools"))
     # by the copies that there are: with more demanded than that, nothing could be written at all
     needed = {**wanted.settings, IN_SYNC: "2" if there.replication >= 3 else "1"}
+    if unknown := [name for name in needed if name not in settings]:
+        found.append(Difference("/".join(unknown) if settings else "configuration", "not known", "to be checked", "this principal may not read it"))
     for name, value in needed.items():
         given = settings.get(name)
-        if given is None:
-            found.append(Difference(name, "not known", _shown(name, value), "this principal may not read it"))
-        elif not _enough(name, given, value, exactly=name in wanted.exactly) or (name == IN_SYNC and int(given) > there.replication):
+        if given is not None and (not _enough(name, given, value, exactly=name in wanted.exactly) or (name == IN_SYNC and int(given) > there.replication)):
             found.append(Difference(name, _shown(name, given), _shown(name, value), value=value))
     return found
 
