@@ -47,7 +47,8 @@ def simulate(
 
     Without --log or --config that is wattlake/simulated/log under $XDG_DATA_HOME, or under
     ~/.local/share, and never the log of ./wattlake.toml or of $WATTLAKE_LOG: a lake keeps what it has
-    taken. Its last lines say how to go on, and what to delete in the end.
+    taken. Its last lines say how to go on, and what to delete in the end. A log holds one fleet: with
+    another seed or other options it is refused, with the same ones nothing changes.
 
     Everything is made up and marked so: simulated=true in every row whose kind has that column;
     zones are SIM-1 …, sites sim-north …, so that nothing mixes with real figures. It shows models'
@@ -74,11 +75,13 @@ def simulate(
             raise UsageError(f"{name} {value} is no number to reckon with", next_step="see `wattlake simulate --help`")
 
     from wattlake_pipelines.simulate.options import DEFAULT_START_MS, Options
-    from wattlake_pipelines.simulate.write import PARTITION
+    from wattlake_pipelines.simulate.write import PARTITION, holds_another
     from wattlake_pipelines.simulate.write import simulate as write
 
     options = Options(nodes, days, seed, DEFAULT_START_MS if start is None else _instant_ms(start), round(interval * 1000), gpus, gaps,
                       failures, round(renew * 1000))
+    if isinstance(address, FileLog) and holds_another(address.root, options):
+        _refuse_another(address.root, own, alone=all(name.startswith(f"{PARTITION}.") for name in before))
     begun = time.monotonic()
     with outbox(address, settings.kafka, shipping_line()) as root, _progress() as advance:
         summary = write(root, options, writers=writers, progress=advance)
@@ -92,6 +95,14 @@ def simulate(
     # the lake of ./wattlake.toml is not for it, unless that was asked for
     lake = lake_root(settings) if configured and not log else (address.root.absolute().parent if isinstance(address, FileLog) else own) / "lake"
     _tell_how_to_go_on(address, lake, own if address == FileLog(own / "log") else None)
+
+
+def _refuse_another(root: Path, own: Path, *, alone: bool) -> None:
+    """UsageError: two fleets of the same names in one lake would be one of neither."""
+    folder = own if root == own / "log" else root if alone else root / "simulate.*"
+    lake = "" if folder == own else " and the lake that was made of it"
+    raise UsageError("holds a simulated fleet of another seed or other options, whose machines have the same names", subject=str(root),
+                     next_step=f"give another --log, or first delete that fleet ({folder}{lake}); the same options again change nothing")
 
 
 def _tell_how_to_go_on(address: FileLog | KafkaLog, lake: Path, own: Path | None) -> None:

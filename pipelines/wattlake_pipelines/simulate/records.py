@@ -111,6 +111,16 @@ class Simulation:
         yield out
 
 
+def boots_of(options: Options) -> set[str]:
+    """The boots of all records of a simulation, by which they are told from those of any other."""
+    return {_boot(options), *(_boot(options, node.index, life.number) for node in fleet(options) for life in node.lives)}
+
+
+def _boot(options: Options, *writer: int) -> str:
+    """Of a node's life (index and number), or of the reference."""
+    return options.name("boot", *(writer or ("reference",)))
+
+
 def truth(options: Options) -> dict[tuple[str, str], int]:
     """(node, device) -> its true energy in mJ, each life from its first reading to its last.
 
@@ -163,7 +173,7 @@ class _NodeWriter:
                 due.setdefault(life.number, []).append((event.at_ms, event.kind, _encode(event.rows), 0))
         made = []
         for number in sorted(due):
-            boot = self._options.name("boot", self.node.index, number)
+            boot = _boot(self._options, self.node.index, number)
             metas = {k: Meta(k, self.node.name, boot, content_type=ARROW if k == "readings" else JSON)
                      for k in ("readings", "nodes", "jobs", "transfers", "serving")}
             for at, kind, payload, rows in sorted(due[number], key=lambda d: (d[0], d[1])):
@@ -180,7 +190,7 @@ class _Reference:
     """Sites, embodied figures and the grid, as their time comes."""
 
     def __init__(self, options: Options) -> None:
-        self._boot = options.name("boot", "reference")
+        self._boot = _boot(options)
         self._events = [*reversed(list(grid(options))), embodied(options), sites(options)]
         self._seq = 0
 

@@ -8,10 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from wattlake_contracts.errors import WattlakeError
-from wattlake_contracts.filelog.partition import LogError
+from wattlake_contracts.filelog.boots import boots
+from wattlake_contracts.filelog.partition import LogError, partitions
 from wattlake_contracts.filelog.writer import LogWriter
 from wattlake_pipelines.simulate.options import Options
-from wattlake_pipelines.simulate.records import NodeTally, Simulation
+from wattlake_pipelines.simulate.records import NodeTally, Simulation, boots_of
 
 #: Records are fsynced together when so much is waiting.
 _SYNC_BYTES = 32 * 2**20
@@ -26,6 +27,16 @@ class Summary:
     readings: int
     payload_bytes: int
     nodes: list[NodeTally]
+
+
+def holds_another(root: Path, options: Options) -> bool:
+    """Whether a log holds what a simulation with other options wrote. WattlakeError if it cannot be read."""
+    try:
+        there = [name for name in (partitions(root) if root.is_dir() else []) if name.startswith(f"{PARTITION}.")]
+        known = boots_of(options) if there else set()
+        return any(boots(root, name) - known for name in there)
+    except (LogError, OSError) as error:
+        raise WattlakeError(f"the log cannot be read: {error}", subject=str(root), next_step="mend that, or give another --log") from error
 
 
 def simulate(root: Path, options: Options, *, writers: int = 4, progress: Callable[[int], None] | None = None) -> Summary:

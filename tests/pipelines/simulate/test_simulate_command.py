@@ -57,3 +57,25 @@ def test_an_amount_that_makes_no_sense_is_a_mistake_of_usage(tmp_path: Path, opt
     assert option in done.stderr
     assert "--debug" not in done.stderr
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_log_holds_one_fleet_and_the_same_once_more_changes_nothing(tmp_path: Path) -> None:
+    own = tmp_path / ".local/share/wattlake/simulated"
+    assert simulate(tmp_path, *SMALL).returncode == 0
+    again = simulate(tmp_path, *SMALL, "--writers", "2")
+    assert again.returncode == 0, again.stderr
+    before = sorted((p, p.stat().st_size) for p in own.rglob("*.wlog"))
+    for other in (("--seed", "2"), ("--gpus", "2"), ("--start", "2025-03-04T00:00Z")):
+        refused = simulate(tmp_path, *SMALL, *other)
+        assert refused.returncode == 2
+        assert "holds a simulated fleet of another seed or other options" in refused.stderr
+        assert f"next: give another --log, or first delete that fleet ({own})" in refused.stderr
+    assert sorted((p, p.stat().st_size) for p in own.rglob("*.wlog")) == before
+    assert simulate(tmp_path, *SMALL, "--seed", "2", "--log", "file:elsewhere").returncode == 0
+
+
+def test_what_others_wrote_is_not_named_for_deletion(tmp_path: Path) -> None:
+    assert simulate(tmp_path, *SMALL, "--log", "file:log").returncode == 0
+    assert f"({tmp_path / 'log'} and the lake that was made of it)" in simulate(tmp_path, *SMALL, "--seed", "2", "--log", f"file:{tmp_path / 'log'}").stderr
+    Log(tmp_path / "log").put("sites", [{"site": "a", "zone": "DE", "pue": 1.5}])
+    assert "(log/simulate.* and the lake that was made of it)" in simulate(tmp_path, *SMALL, "--seed", "2", "--log", "file:log").stderr
