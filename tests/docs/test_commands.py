@@ -27,9 +27,10 @@ def test_the_page_of_commands_is_what_the_commands_say(root: Path) -> None:
 
 
 THERE = {"demo", "agent run", "agent once", "agent status", "job run", "job start", "job stop", "record transfer", "record serving", "import", "simulate",
-         "run", "land", "account", "sql", "check", "report", "lake status", "lake maintain", "lake verify"}
+         "run", "land", "account", "sql", "check", "report", "lake status", "lake maintain", "lake verify", "run --follow", "log init", "log status",
+         "log tail", "log dump", "doctor", "dev kafka start", "dev kafka stop", "dev kafka status", "dev flink start", "dev flink stop", "dev flink status"}
 #: What is planned and absent, as `command` or `command --option`.
-ABSENT = {"doctor", "run --follow", "export", "whatif", "explain", "serve"}
+ABSENT = {"export", "whatif", "explain", "serve"}
 
 
 def exists(commands: dict[str, click.Context], what: str) -> bool:
