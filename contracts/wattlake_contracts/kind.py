@@ -13,6 +13,10 @@ VERSION = "1.0"
 TOPIC_PREFIX = "wattlake."
 
 
+#: An instant of what has happened may lie so far after its record was written down: clocks differ, but not by more.
+AHEAD_MS = 24 * 3_600_000
+
+
 @dataclass(frozen=True)
 class Rule:
     """A rule over several columns of one row.

@@ -14,11 +14,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from wattlake_contracts.column import Column, Type
-from wattlake_contracts.kind import Kind, Rule
+from wattlake_contracts.kind import AHEAD_MS, Kind, Rule
 from wattlake_pipelines.arrow_schema import conform, kind_schema
-
-#: How far a sensor's clock may run ahead of the time at which its record was written down.
-AHEAD_MS = 24 * 3_600_000
 
 
 class Checked(NamedTuple):

@@ -11,11 +11,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from wattlake_contracts.column import Type
-from wattlake_contracts.kind import Kind
+from wattlake_contracts.kind import AHEAD_MS, Kind
 from wattlake_contracts.kinds import KINDS
 from wattlake_contracts.tables import TABLES
 from wattlake_pipelines.arrow_schema import ARROW_TYPES, conform, kind_schema, table_schema
-from wattlake_pipelines.rowcheck import AHEAD_MS, check
+from wattlake_pipelines.rowcheck import check
 
 NOW = 1_700_000_000_000
 READINGS = KINDS["readings"]

@@ -11,7 +11,8 @@ from wattlake_agents.contract_options import contract_options
 from wattlake_agents.jobs.place import WriterOption, place
 from wattlake_contracts.config import load
 from wattlake_contracts.errors import UsageError
-from wattlake_contracts.kinds import SERVING, TRANSFERS
+from wattlake_contracts.kind import AHEAD_MS, Kind
+from wattlake_contracts.kinds import KINDS, SERVING, TRANSFERS
 from wattlake_contracts.options import ConfigOption, LogOption, say
 
 app = typer.Typer(
@@ -56,9 +57,21 @@ def serving(values: dict[str, Any], writer: WriterOption = None, config: ConfigO
 
 def _write(kind: str, row: dict[str, object], writer: str | None, config: str | None, log: str | None) -> None:
     from wattlake_agents.jobs.announcer import Announcer
+    from wattlake_agents.jobs.row import now_ms
 
+    if (told := _ahead(KINDS[kind], row, now_ms())) is not None:
+        raise UsageError("lies more than 24 h ahead: what has not happened yet is not recorded", subject=told,
+                         next_step="give the instant at which it happened, or set this machine's clock")
     # who wrote it down changes no figure, so that only another log is worth a word
     node, root, _, doubt = place(load(config), writer, log)
     if doubt:
         say(f"wattlake: {doubt}")
     Announcer(root, node, "record").write(kind, [row])
+
+
+def _ahead(kind: Kind, row: dict[str, object], now_ms: int) -> str | None:
+    """The option whose instant landing would reject for lying ahead of its record; None if there is none."""
+    for name in kind.happened:
+        if isinstance(at := row.get(name), int) and at > now_ms + AHEAD_MS:
+            return f"--{kind.column(name).accepted_inputs[0].name.replace('_', '-')}"
+    return None

@@ -16,7 +16,7 @@ import pyarrow.compute as pc
 
 from wattlake_contracts.errors import WattlakeError
 from wattlake_contracts.filelog.writer import LogWriter
-from wattlake_contracts.kind import Kind
+from wattlake_contracts.kind import AHEAD_MS, Kind
 from wattlake_contracts.kinds import REJECTS
 from wattlake_pipelines.arrow_schema import kind_schema
 from wattlake_pipelines.imports.blocks import Blocks, in_order
@@ -26,7 +26,6 @@ from wattlake_pipelines.imports.header import match
 from wattlake_pipelines.imports.lacking import lacking
 from wattlake_pipelines.imports.plausible import implausible
 from wattlake_pipelines.imports.source import Chunk, Source, check_unchanged, chunks, open_source
-from wattlake_pipelines.rowcheck import AHEAD_MS
 
 #: Raised whenever the same file of a kind would become other rows or blocks: a record's identity holds it.
 PARSER_VERSIONS = {"jobs": "2"}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -70,6 +71,19 @@ def test_a_whole_number_may_be_written_in_any_way_that_is_exact(record: Call, tm
 def test_no_more_tokens_are_cached_than_were_read(record: Call, tmp_path: Path, cached: str, code: int) -> None:
     done = record("serving", "--model", "m", "--epoch", "e", "--requests", "1", "--tokens-in", "5", "--tokens-out", "1", "--tokens-cached", cached)
     assert (done.returncode, "--tokens-cached: 6 are more than the 5" in done.stderr) == (code, code == 2)
+    assert (tmp_path / "log").exists() == (code == 0)
+
+
+@pytest.mark.parametrize(("ahead_s", "code"), [(86_000, 0), (87_000, 2)])
+@pytest.mark.parametrize("arguments", [
+    ("transfer", "--bytes", "1", "--medium", "wan", "--from-site", "a", "--to-site", "b"),
+    ("serving", "--model", "m", "--epoch", "e", "--requests", "1", "--tokens-in", "5", "--tokens-out", "1"),
+])
+def test_what_landing_would_reject_for_its_instant_is_refused_at_once(record: Call, tmp_path: Path, arguments: tuple[str, ...], ahead_s: int,
+                                                                     code: int) -> None:
+    done = record(*arguments, "--ts", str(round((time.time() + ahead_s) * 1000)))
+    assert done.returncode == code
+    assert ("--ts: lies more than 24 h ahead" in done.stderr) == (code == 2)
     assert (tmp_path / "log").exists() == (code == 0)
 
 
