@@ -1,139 +1,107 @@
-"""A secured Kafka for tests: SASL_SSL with SCRAM, mutual TLS on a port of its own, ACLs, and ports with certificates that are no good.
-
-A plugin of pytest: tests ask for `secured`. Its certificates are for 127.0.0.1 and no other name, so `localhost` is a wrong one.
-"""
+"""A secured Kafka for tests: TLS with certificates of a CA of the test's own, SCRAM passwords or client certificates, and ACLs."""
 
 from __future__ import annotations
 
-import datetime as dt
-from collections.abc import Iterator
+import ipaddress
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from uuid import uuid4
+from typing import Any
 
-import pytest
-import trustme
-from cryptography.hazmat.primitives import serialization
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
 
-from broker import READY_S, Shared, of_the_run
-from wattlake_pipelines.dev.kafka import Kafka
-from wattlake_pipelines.dev.ports import LOOPBACK, free_ports
+from wattlake_pipelines.dev.ports import LOOPBACK
 
-#: Who may do everything, and the password of all users that the Kafka is made with.
-ADMIN, PASSWORD = "admin", "correct horse battery staple"
-MECHANISM = "SCRAM-SHA-512"
+#: The brokers' own user, and who makes topics and gives rights in tests.
+BROKER, ADMIN = "broker", "admin"
+_PASSWORDS = {BROKER: "broker-secret", ADMIN: "admin-secret"}
 
 
-@dataclass
-class Secured:
-    """Where a secured Kafka can be reached, and the files to reach it with.
+@dataclass(frozen=True)
+class Certificate:
+    """A certificate and its key, in files of their own (PEM, the key as PKCS 8, which is what Kafka reads)."""
 
-    server: SASL_SSL. mutual: SSL with client certificates. expired: SASL_SSL with a certificate that has expired. away: SASL_SSL, and sends its
-    clients to a port where nobody listens. ca: the authority's PEM file.
+    cert_file: Path
+    key_file: Path
+
+
+class Authority:
+    """A certificate authority in a folder. ca_file: its own certificate."""
+
+    def __init__(self, folder: Path, name: str = "ca") -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        self.folder, self._key = folder, ec.generate_private_key(ec.SECP256R1())
+        self._name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
+        # what a strict reader asks of a CA (RFC 5280), as Python's ssl is from 3.13 on
+        signs = x509.KeyUsage(key_cert_sign=True, crl_sign=True, digital_signature=False, content_commitment=False, key_encipherment=False,
+                              data_encipherment=False, key_agreement=False, encipher_only=False, decipher_only=False)
+        made = self._builder(self._name, self._key, timedelta(days=30)).add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
+        made = made.add_extension(signs, critical=True)
+        self.ca_file = folder / f"{name}.pem"
+        self.ca_file.write_bytes(made.sign(self._key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM))
+
+    def issue(self, name: str, valid: timedelta = timedelta(days=30)) -> Certificate:
+        """A certificate for a name and for the loopback interface. valid: from now on; a negative one has expired already.
+
+        Issued again under the same name it replaces the files, as a renewal does.
+        """
+        key = ec.generate_private_key(ec.SECP256R1())
+        subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
+        names = x509.SubjectAlternativeName([x509.DNSName("localhost"), x509.IPAddress(ipaddress.ip_address(LOOPBACK))])
+        signed = self._builder(subject, key, valid).add_extension(names, critical=False).sign(self._key, hashes.SHA256())
+        made = Certificate(self.folder / f"{name}.pem", self.folder / f"{name}.key")
+        made.cert_file.write_bytes(signed.public_bytes(serialization.Encoding.PEM))
+        made.key_file.touch(mode=0o600)
+        made.key_file.write_bytes(key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()))
+        return made
+
+    def _builder(self, subject: x509.Name, key: ec.EllipticCurvePrivateKey, valid: timedelta) -> x509.CertificateBuilder:
+        now = datetime.now(UTC)
+        builder = x509.CertificateBuilder().subject_name(subject).issuer_name(self._name).public_key(key.public_key())
+        # a day before, for a certificate that has expired must have been valid at some time
+        builder = builder.serial_number(x509.random_serial_number()).not_valid_before(now - timedelta(days=1)).not_valid_after(now + valid)
+        builder = builder.add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
+        return builder.add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(self._key.public_key()), critical=False)
+
+
+def secured(authority: Authority, *, mutual: bool = False) -> dict[str, Any]:
+    """What to give own_kafka for a Kafka that lets in who has a password (SASL_SSL, SCRAM-SHA-512) or, if mutual, a certificate (SSL).
+
+    Nobody but BROKER and ADMIN may do anything until an ACL says so; a user's principal is `User:NAME`, and with certificates
+    `User:CN=NAME`. The other users are made with ADMIN's help.
     """
-
-    kafka: Kafka
-    folder: Path
-    server: str
-    mutual: str
-    expired: str
-    away: str
-
-    @property
-    def ca(self) -> Path:
-        """Whom clients are to trust."""
-        return self.folder / "ca.pem"
-
-    def password_file(self, name: str, password: str = PASSWORD) -> Path:
-        """A file with a password that only its owner may read."""
-        path = self.folder / f"{name}.{uuid4().hex[:8]}.password"
-        path.write_text(password + "\n")
-        path.chmod(0o600)
-        return path
-
-    def environment(self, user: str = ADMIN, password: str = PASSWORD, **more: str) -> dict[str, str]:
-        """The variables by which `wattlake` comes in as a user."""
-        return {"WATTLAKE_KAFKA_SECURITY_PROTOCOL": "SASL_SSL", "WATTLAKE_KAFKA_USERNAME": user, "WATTLAKE_KAFKA_CA_FILE": str(self.ca),
-                "WATTLAKE_KAFKA_PASSWORD_FILE": str(self.password_file(user, password)), **more}
-
-    def client_files(self, name: str, *, known: bool = True, expired: bool = False) -> tuple[Path, Path]:
-        """(certificate, key) of a client. known: whether the brokers trust who signed it."""
-        authority = self.authority if known else trustme.CA()
-        # Java refuses a certificate that is for no name at all
-        made = authority.issue_cert(name, common_name=name, **_dates(expired=expired))
-        cert, key = self.folder / f"{name}.{uuid4().hex[:8]}.pem", self.folder / f"{name}.{uuid4().hex[:8]}.key"
-        cert.write_bytes(b"".join(blob.bytes() for blob in made.cert_chain_pems))
-        key.write_bytes(made.private_key_pem.bytes())
-        key.chmod(0o600)
-        return cert, key
-
-    @property
-    def authority(self) -> trustme.CA:
-        """Who signed the brokers' certificates, and whose clients they let in."""
-        return trustme.CA.from_pem(self.ca.read_bytes(), (self.folder / "ca.key").read_bytes())
-
-
-def _dates(*, expired: bool) -> dict[str, dt.datetime]:
-    now = dt.datetime.now(dt.UTC)
-    return {"not_before": now - dt.timedelta(days=30), "not_after": now - dt.timedelta(days=3)} if expired else {"not_after": now + dt.timedelta(days=400)}
-
-
-def _keystore(path: Path, made: trustme.LeafCert) -> Path:
-    """Key and certificate as Kafka takes them: the key in PKCS 8, which trustme does not write."""
-    key = serialization.load_pem_private_key(made.private_key_pem.bytes(), None)
-    pem = key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
-    path.write_bytes(pem + b"".join(blob.bytes() for blob in made.cert_chain_pems))
-    return path
-
-
-def make(folder: Path) -> Secured:
-    """The secured Kafka of a folder, running or not; made at the first call."""
-    folder.mkdir(parents=True, exist_ok=True)
-    ports_file = folder / "ports"
-    if not ports_file.is_file():
-        authority = trustme.CA()
-        authority.cert_pem.write_to_path(folder / "ca.pem")
-        authority.private_key_pem.write_to_path(folder / "ca.key")
-        _keystore(folder / "broker.pem", authority.issue_cert(LOOPBACK, **_dates(expired=False)))
-        _keystore(folder / "expired.pem", authority.issue_cert(LOOPBACK, **_dates(expired=True)))
-        ports_file.write_text(" ".join(map(str, free_ports(6))))
-    client, mutual, expired, away, nowhere, controller = map(int, ports_file.read_text().split())
-    scram = f'org.apache.kafka.common.security.scram.ScramLoginModule required username="{ADMIN}" password="{PASSWORD}";'
-    listeners = {"CLIENT": client, "MUTUAL": mutual, "EXPIRED": expired, "AWAY": away}
+    own = authority.issue(BROKER)
+    protocol = "SSL" if mutual else "SASL_SSL"
+    principals = [f"CN={name}" for name in (BROKER, ADMIN)] if mutual else [BROKER, ADMIN]
     properties = {
-        "listeners": ",".join(f"{name}://{LOOPBACK}:{port}" for name, port in {**listeners, "CONTROLLER": controller}.items()),
-        "advertised.listeners": ",".join(f"{name}://{LOOPBACK}:{port}" for name, port in {**listeners, "AWAY": nowhere}.items()),
-        "listener.security.protocol.map": "CLIENT:SASL_SSL,MUTUAL:SSL,EXPIRED:SASL_SSL,AWAY:SASL_SSL,CONTROLLER:PLAINTEXT",
-        "sasl.enabled.mechanisms": MECHANISM,
-        "sasl.mechanism.inter.broker.protocol": MECHANISM,
+        "listener.security.protocol.map": f"CLIENT:{protocol},CONTROLLER:PLAINTEXT",
+        "ssl.keystore.type": "PEM",
+        "ssl.keystore.certificate.chain": own.cert_file.read_text(),
+        "ssl.keystore.key": own.key_file.read_text(),
+        "ssl.truststore.type": "PEM",
+        "ssl.truststore.certificates": authority.ca_file.read_text(),
+        "ssl.client.auth": "required" if mutual else "none",
         "authorizer.class.name": "org.apache.kafka.metadata.authorizer.StandardAuthorizer",
-        # the controller's port is PLAINTEXT, so whoever comes there is ANONYMOUS: nobody gets that far elsewhere
-        "super.users": f"User:{ADMIN};User:ANONYMOUS",
-        "ssl.keystore.type": "PEM", "ssl.truststore.type": "PEM",
-        "ssl.keystore.location": str(folder / "broker.pem"), "ssl.truststore.location": str(folder / "ca.pem"),
-        "listener.name.mutual.ssl.client.auth": "required",
-        "listener.name.expired.ssl.keystore.location": str(folder / "expired.pem"),
-        **{f"listener.name.{name}.scram-sha-512.sasl.jaas.config": scram for name in ("client", "expired", "away")},
+        # the controllers speak with each other on a port of the loopback interface that asks for no name
+        "super.users": ";".join(f"User:{name}" for name in [*principals, "ANONYMOUS"]),
     }
-    server = f"{LOOPBACK}:{client}"
-    kafka = Kafka(folder / "kafka", users={ADMIN: PASSWORD}, properties=properties, client={
-        "security_protocol": "SASL_SSL", "ssl_cafile": str(folder / "ca.pem"), "sasl_mechanism": MECHANISM, "sasl_plain_username": ADMIN,
-        "sasl_plain_password": PASSWORD})
-    kafka.ports, kafka.controller_ports = [client], [controller]
-    return Secured(kafka, folder, server, f"{LOOPBACK}:{mutual}", f"{LOOPBACK}:{expired}", f"{LOOPBACK}:{away}")
+    if mutual:
+        admin = authority.issue(ADMIN)
+        return {"properties": properties, "client": {"security_protocol": "SSL", "ssl_cafile": str(authority.ca_file),
+                                                     "ssl_certfile": str(admin.cert_file), "ssl_keyfile": str(admin.key_file)}}
+    login = f'org.apache.kafka.common.security.scram.ScramLoginModule required username="{BROKER}" password="{_PASSWORDS[BROKER]}";'
+    properties |= {
+        "sasl.enabled.mechanisms": "SCRAM-SHA-512",
+        "sasl.mechanism.inter.broker.protocol": "SCRAM-SHA-512",
+        "listener.name.client.scram-sha-512.sasl.jaas.config": login,
+    }
+    return {"properties": properties, "users": _PASSWORDS, "client": password_client(authority, ADMIN, _PASSWORDS[ADMIN])}
 
 
-@pytest.fixture(scope="session")
-def secured(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Secured]:
-    """A secured Kafka of one broker, running, shared by all tests of the run."""
-    folder = of_the_run(tmp_path_factory) / "secured-kafka"
-    shared = Shared(folder)
-    made: list[Secured] = []
-
-    def start() -> None:
-        made.append(make(folder / "made"))
-        made[0].kafka.start(READY_S)
-
-    shared.enter(start)
-    yield made[0]
-    shared.leave(made[0].kafka.stop)
+def password_client(authority: Authority, user: str, password: str) -> dict[str, Any]:
+    """What kafka-python needs to come in with a password, beside the servers."""
+    return {"security_protocol": "SASL_SSL", "ssl_cafile": str(authority.ca_file), "sasl_mechanism": "SCRAM-SHA-512",
+            "sasl_plain_username": user, "sasl_plain_password": password}

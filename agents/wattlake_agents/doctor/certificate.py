@@ -60,5 +60,6 @@ def days_left(not_after_s: float) -> float:
 def validity(not_after_s: float) -> str:
     """Until when, in words."""
     days = days_left(not_after_s)
-    date = datetime.fromtimestamp(not_after_s, UTC).strftime("%Y-%m-%d")
-    return f"expired {-days:.0f} days ago, on {date}" if days < 0 else f"valid for {days:.0f} days, until {date}"
+    when = datetime.fromtimestamp(not_after_s, UTC).strftime("%Y-%m-%d %H:%M UTC")
+    span = f"{abs(days):.0f} days" if abs(days) >= 2 else f"{abs(days) * 24:.0f} hours"
+    return f"expired {span} ago, on {when}" if days < 0 else f"valid for {span}, until {when}"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -258,19 +258,19 @@ def _entries(config: Config, log: str | None, topic: str | None, partition: str 
     if name is not None and name not in TOPICS:
         raise UsageError(f"{topic!r} is no topic", subject="--topic", next_step=f"one of {', '.join(TOPICS)}")
     address = log_address(config, log)
-    if isinstance(address, FileLog):
-        from wattlake_agents.log.file_entries import FileEntries
+    with ExitStack() as opened:
+        source: Any
+        if isinstance(address, FileLog):
+            from wattlake_agents.log.file_entries import FileEntries
 
-        yield FileEntries(address.root, name, partition, rows)
-        return
-    if partition is not None and not (partition.isascii() and partition.isdigit()):
-        raise UsageError(f"{partition!r} is no partition of a topic", subject="--partition", next_step="on Kafka they are numbered from 0")
-    from wattlake_agents.log.brokers import brokers
-    from wattlake_agents.log.kafka_entries import KafkaEntries
+            source = FileEntries(address.root, name, partition, rows)
+        else:
+            if partition is not None and not (partition.isascii() and partition.isdigit()):
+                raise UsageError(f"{partition!r} is no partition of a topic", subject="--partition", next_step="on Kafka they are numbered from 0")
+            from wattlake_agents.log.brokers import brokers
+            from wattlake_agents.log.kafka_entries import KafkaEntries
 
-    with brokers(address, config.kafka) as cluster:
-        source = KafkaEntries(cluster, address, config.kafka, name, int(partition) if partition is not None else None, rows)
-        try:
-            yield source
-        finally:
-            source.close()
+            cluster = opened.enter_context(brokers(address, config.kafka))
+            source = KafkaEntries(cluster, address, config.kafka, name, int(partition) if partition is not None else None, rows)
+        opened.callback(source.close)
+        yield source

@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from wattlake_agents.log.payload import Row, first_rows
+from wattlake_agents.log.payload import PayloadReader, Row
 from wattlake_contracts.record import Record
 
 #: What of a row is shown on a line.
@@ -67,9 +67,9 @@ class Entry:
         return "\n".join(map(_harmless, lines))
 
 
-def entry_of(partition: str, offset: int, record: Record, count: int, logged_ms: int | None = None) -> Entry:
+def entry_of(partition: str, offset: int, record: Record, reader: PayloadReader, count: int, logged_ms: int | None = None) -> Entry:
     """The entry of a record. count: how many rows of it are wanted."""
-    rows, first, reason = first_rows(record, count)
+    rows, first, reason = reader.first_rows(record, count)
     meta = record.meta
     return Entry(partition, offset, record.appended_ms, len(record.payload), logged_ms, record.ce_id, meta.kind, meta.version, meta.content_type,
                  rows, first, reason)

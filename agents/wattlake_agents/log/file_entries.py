@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from wattlake_agents.log.entry import Entry, entry_of
+from wattlake_agents.log.payload import PayloadReader
 from wattlake_contracts.errors import UsageError
 from wattlake_contracts.filelog.partition import partitions
 from wattlake_contracts.filelog.reader import bounds, read
@@ -25,6 +26,7 @@ class FileEntries:
 
     def __init__(self, root: Path, topic: str | None, partition: str | None, rows: int) -> None:
         self._root, self._topic, self._partition, self._rows = root, topic, partition, rows
+        self._payloads = PayloadReader()
         self._ends: dict[str, int] = {}
         self._names()
 
@@ -86,4 +88,8 @@ class FileEntries:
         kind = KINDS.get(item.record.meta.kind)
         if self._topic is not None and (kind is None or kind.topic != self._topic):
             return None
-        return entry_of(name, item.offset, item.record, self._rows)
+        return entry_of(name, item.offset, item.record, self._payloads, self._rows)
+
+    def close(self) -> None:
+        """No more is wanted."""
+        self._payloads.close()

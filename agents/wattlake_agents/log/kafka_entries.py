@@ -8,6 +8,7 @@ from typing import Any
 
 from wattlake_agents.log.brokers import Brokers, Topic
 from wattlake_agents.log.entry import Entry, entry_of
+from wattlake_agents.log.payload import PayloadReader
 from wattlake_contracts.config import KafkaConfig
 from wattlake_contracts.errors import UsageError, WattlakeError
 from wattlake_contracts.kafkalog.message import Place, UnreadableError, from_message
@@ -32,6 +33,7 @@ class KafkaEntries:
         self._cluster, self._log, self._config, self._topic, self._partition, self._rows = cluster, log, config, topic, partition, rows
         self._topics = {t.name: t for t in self._readable()}
         self._reader: Any = None
+        self._payloads = PayloadReader()
         self._ends: dict[tuple[str, int], int] = {}
 
     def _readable(self) -> list[Topic]:
@@ -125,9 +127,10 @@ class KafkaEntries:
             record = from_message(place, message.key, message.value, message.headers or ())
         except UnreadableError as error:
             return Entry(where, message.offset, logged_ms, len(message.value or b""), logged_ms, reason=str(error))
-        return entry_of(where, message.offset, record, self._rows, logged_ms)
+        return entry_of(where, message.offset, record, self._payloads, self._rows, logged_ms)
 
     def close(self) -> None:
         """Give the connection up."""
+        self._payloads.close()
         if self._reader is not None:
             self._reader.close()

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-import io
-from itertools import islice
+import struct
+import subprocess
+import sys
+import threading
 from typing import Any
 
 import msgspec
@@ -13,36 +15,78 @@ from wattlake_contracts.kinds import KINDS
 from wattlake_contracts.record import ARROW, Record
 
 Row = dict[str, Any]
+Rows = tuple[int | None, list[Row], str]
+#: The largest payload is read in far less.
+_PATIENCE_S = 20.0
+_decode = msgspec.json.Decoder(tuple[int | None, list[Row], str]).decode
 
 
-def first_rows(record: Record, count: int) -> tuple[int | None, list[Row], str]:
-    """(rows in all, the first of them, why it cannot be read or ''). Rows in all is None where that is not known."""
-    meta = record.meta
-    if meta.kind not in KINDS:
-        return None, [], f"this version knows no kind {meta.kind[:100]!r}"
-    if why := accepts(meta.version):
-        return None, [], why
+class PayloadReader:
+    """Reads payloads of whoever. Arrow is read in a process of its own, made when it is first needed: wrong bytes may end that one, and no other."""
+
+    def __init__(self) -> None:
+        self._child: subprocess.Popen[bytes] | None = None
+
+    def first_rows(self, record: Record, count: int) -> Rows:
+        """(rows in all, the first of them, why it cannot be read or ''). Rows in all is None where that is not known."""
+        meta = record.meta
+        if meta.kind not in KINDS:
+            return None, [], f"this version knows no kind {meta.kind[:100]!r}"
+        if why := accepts(meta.version):
+            return None, [], why
+        arrow = meta.content_type.partition(";")[0].strip().lower() == ARROW
+        total, rows, why = (self._arrow if arrow else _json)(bytes(record.payload), count)
+        return total, rows, f"its payload cannot be read: {why}" if why else ""
+
+    def _arrow(self, payload: bytes, count: int) -> Rows:
+        if self._child is None:
+            self._child = subprocess.Popen([sys.executable, "-m", "wattlake_agents.log.arrow_child"], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                                           stderr=subprocess.DEVNULL, start_new_session=True)
+        child = self._child
+        assert child.stdin is not None
+        assert child.stdout is not None
+        late = threading.Timer(_PATIENCE_S, child.kill)
+        late.start()
+        try:
+            child.stdin.write(struct.pack(">II", count, len(payload)) + payload)
+            child.stdin.flush()
+            head = child.stdout.read(4)
+            answer = child.stdout.read(struct.unpack(">I", head)[0]) if len(head) == 4 else b""
+        except BrokenPipeError:
+            answer = b""
+        finally:
+            late.cancel()
+        if not answer:
+            self.close()
+            return None, [], "an Arrow stream that ends whoever reads it"
+        return _decode(answer)
+
+    def close(self) -> None:
+        """End the process."""
+        if self._child is not None:
+            child, self._child = self._child, None
+            child.kill()
+            child.wait()
+            for end in (child.stdin, child.stdout):
+                if end is not None:
+                    # what was not taken is nobody's any more
+                    try:
+                        end.close()
+                    except BrokenPipeError:
+                        continue
+
+
+def _json(payload: bytes, count: int) -> Rows:
     try:
-        return (*(_arrow if meta.content_type.partition(";")[0].strip().lower() == ARROW else _json)(bytes(record.payload), count), "")
-    except Exception as error:  # what a payload of somebody else holds is unknown; what is wrong with it is shown
-        return None, [], f"its payload cannot be read: {str(error)[:300] or type(error).__name__}"
-
-
-def _json(payload: bytes, count: int) -> tuple[int, list[Row]]:
-    found = msgspec.json.decode(payload)
+        found = msgspec.json.decode(payload)
+    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
+        return None, [], said(error)
     rows = found if isinstance(found, list) else [found]
     if not all(isinstance(row, dict) for row in rows):
-        raise ValueError("neither a JSON object nor an array of objects")
-    return len(rows), rows[:count]
+        return None, [], "neither a JSON object nor an array of objects"
+    return len(rows), rows[:count], ""
 
 
-def _arrow(payload: bytes, count: int) -> tuple[int, list[Row]]:
-    import nanoarrow as na
-    from nanoarrow.ipc import InputStream
-
-    total, rows = 0, list[Row]()
-    with InputStream.from_readable(io.BytesIO(payload)) as stream:
-        for batch in na.ArrayStream(stream):
-            total += len(batch)
-            rows += islice(batch.iter_py(), count - len(rows))
-    return total, rows
+def said(error: BaseException) -> str:
+    """An error in a few words."""
+    return str(error).strip()[:300] or type(error).__name__
