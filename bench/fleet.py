@@ -12,6 +12,7 @@ from wattlake_contracts.tables import RAW_READINGS
 from wattlake_pipelines.lake.committer import Committer
 from wattlake_pipelines.lake.seed import seed
 from wattlake_pipelines.land.land import Landed, land
+from wattlake_pipelines.land.source import FileSource, Source
 from wattlake_pipelines.simulate.options import Options
 from wattlake_pipelines.simulate.write import simulate
 
@@ -30,7 +31,12 @@ def write_log(folder: Path, quick: bool) -> Path:
 
 
 def land_log(log: Path, committer: Committer) -> Landed:
-    """Land the log as `wattlake land` does, with its defaults."""
+    """Land the file log as `wattlake land` does, with its defaults."""
+    return land_from(FileSource(log), committer)
+
+
+def land_from(log: Source, committer: Committer) -> Landed:
+    """Land a log as `wattlake land` does, with its defaults."""
     logging.getLogger("apache_beam").setLevel(logging.ERROR)
     logging.getLogger().setLevel(logging.ERROR)
     warnings.filterwarnings("ignore", module="apache_beam")

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import sqlite3
 import time
+from contextlib import closing
 from pathlib import Path
 
 from figures import Figure, alone, spending
@@ -13,6 +15,8 @@ from wattlake_contracts.record import ARROW, Meta
 
 #: What an agent of a machine with 8 GPUs sends in a minute.
 PAYLOAD_BYTES = 64 * 1024
+#: And of a smaller one, or an event.
+RECORD_BYTES = 4 * 1024
 
 
 def bench(folder: Path, quick: bool) -> list[Figure]:
@@ -29,13 +33,47 @@ def bench(folder: Path, quick: bool) -> list[Figure]:
             writer.append(meta, seq, payload)
             if seq % 64 == 63:
                 writer.sync()
+    once, many = (_sqlite(folder / f"peer-{group}.sqlite", group * count // 4, payload[:RECORD_BYTES], group) for group in (1, 60))
+    spool_once, spool_many = (_spool(folder / f"spool-{group}", group * count // 4, payload[:RECORD_BYTES], group) for group in (1, 60))
     floor = _fsyncs(folder / "floor", count, payload)
     each, grouped = count / single().wall_s, 4 * count * PAYLOAD_BYTES / group().wall_s / 1e6
     return [
+        Figure("spooled records, one a sync", spool_once, "records/s", f"SQLite, WAL and synchronous FULL, {once:,.0f}", spool_once / once,
+               ">= 1.8 times", spool_once >= 1.8 * once),
+        Figure("spooled records, 60 a sync", spool_many, "records/s", f"SQLite, a transaction each, {once:,.0f}", spool_many / once,
+               ">= 10 times", spool_many >= 10 * once),
+        Figure("spooled records and queued ones, 60 a sync", spool_many, "records/s", f"SQLite, 60 a transaction, {many:,.0f}", spool_many / many,
+               "none", None),
         Figure("records accepted, each fsynced", each, "records/s", f"write and one fsync of the same bytes, {floor:,.0f}", each / floor, "none", None),
         Figure("records accepted in groups of 64", grouped, "MB/s", f"one at a time, {each * PAYLOAD_BYTES / 1e6:.0f}",
                grouped / (each * PAYLOAD_BYTES / 1e6), "none", None),
     ]
+
+
+def _spool(folder: Path, count: int, payload: bytes, group: int) -> float:
+    """Records per second into the spool, so many to a sync."""
+    meta = Meta("readings", "node", "boot", content_type=ARROW)
+    with LogWriter(folder, "p") as writer, spending() as spent:
+        for seq in range(count):
+            writer.append(meta, seq, payload)
+            if seq % group == group - 1:
+                writer.sync()
+    return count / spent().wall_s
+
+
+def _sqlite(path: Path, count: int, payload: bytes, group: int) -> float:
+    """The same into a queue in SQLite, so many to a transaction."""
+    with closing(sqlite3.connect(path, isolation_level=None)) as database:
+        database.execute("PRAGMA journal_mode=WAL")
+        database.execute("PRAGMA synchronous=FULL")
+        database.execute("CREATE TABLE queue (seq INTEGER PRIMARY KEY, kind TEXT, node TEXT, boot TEXT, appended_ms INTEGER, payload BLOB)")
+        with spending() as spent:
+            for first in range(0, count, group):
+                database.execute("BEGIN")
+                for seq in range(first, min(first + group, count)):
+                    database.execute("INSERT INTO queue VALUES (?, ?, ?, ?, ?, ?)", (seq, "readings", "node", "boot", 1_750_000_000_000, payload))
+                database.execute("COMMIT")
+    return count / spent().wall_s
 
 
 def _fsyncs(path: Path, count: int, payload: bytes) -> float:

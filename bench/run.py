@@ -14,6 +14,7 @@ from pathlib import Path
 
 import agent
 import attribution
+import kafka_log
 import land
 import log
 import msgspec
@@ -21,7 +22,7 @@ import size
 import start
 from figures import Figure, scratch, show
 
-BENCHES = (land, attribution, size, agent, log, start)
+BENCHES = (land, kafka_log, attribution, size, agent, log, start)
 
 
 def main() -> int:

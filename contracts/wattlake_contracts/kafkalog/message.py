@@ -11,6 +11,7 @@ import binascii
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from hashlib import sha256
 
 import msgspec
@@ -119,13 +120,15 @@ def _structured(place: Place, key: bytes | None, value: bytes) -> Record:
 
 def _texts(headers: Headers) -> Mapping[str, str]:
     """The headers by lower-case name; of two of one name the first."""
-    found: dict[str, str] = {}
-    for name, raw in headers:
-        if raw is not None:
-            found.setdefault(name.lower(), raw.decode(errors="replace"))
-    return found
+    return {name.lower(): _text(raw) for name, raw in reversed(headers) if raw is not None}
 
 
+@lru_cache(maxsize=1024)
+def _text(raw: bytes) -> str:
+    return raw.decode(errors="replace")
+
+
+@lru_cache(maxsize=1024)
 def _kind_and_version(schema: str, event_type: str, topic: str) -> tuple[str, str]:
     """By the schema, else by the event's type, else by the topic, where that holds one kind."""
     on_topic = [k.name for k in KINDS.values() if k.topic == topic]

@@ -18,7 +18,7 @@ texts = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=2
 
 @given(node=texts, boot=texts.filter(lambda t: "/" not in t), seq=st.integers(0, 2**53), kind=st.sampled_from(sorted(KINDS)),
        appended_ms=st.integers(0, 253_402_300_799_999), payload=st.binary(max_size=50))
-@settings(max_examples=300)
+@settings(max_examples=300, deadline=None)
 def test_a_record_of_ours_comes_back_as_it_was(node: str, boot: str, seq: int, kind: str, appended_ms: int, payload: bytes) -> None:
     record = Record(Meta(kind, node, boot), seq, appended_ms, payload)
     key, value, headers = to_message(record)
@@ -32,7 +32,7 @@ def test_a_record_of_ours_comes_back_as_it_was(node: str, boot: str, seq: int, k
                                   st.none() | st.binary(max_size=30) | st.sampled_from([
                                       b"/wattlake", b"a/b/1", b"a/b/x", b"application/cloudevents+json", b"urn:wattlake:jobs:1.0", b"urn:wattlake:jobs",
                                       b"2026-01-01T00:00:00Z", b"2026-01-01T00:00:00", b"org.wattlake.jobs"])), max_size=6))
-@settings(max_examples=1000)
+@settings(max_examples=1000, deadline=None)
 def test_whatever_the_bytes_are_a_message_is_a_record_or_says_why_not(value: bytes, key: bytes | None, topic: str,
                                                                       headers: list[tuple[str, bytes | None]]) -> None:
     place = Place(topic, "g", 0, 9, 10)
