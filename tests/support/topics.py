@@ -11,6 +11,7 @@ from kafka import KafkaAdminClient, KafkaProducer, TopicPartition
 
 from wattlake_contracts.config import Config, KafkaConfig
 from wattlake_contracts.kafkalog.outbox import ship
+from wattlake_contracts.kafkalog.security import connection
 from wattlake_contracts.kinds import TOPICS
 from wattlake_contracts.log_address import KafkaLog, log_address
 from wattlake_pipelines.land.kafka_source import KafkaSource
@@ -28,7 +29,7 @@ class Topics:
 
     def admin(self) -> Any:
         """A client that may change topics, closed at the end of its `with`."""
-        return closing(KafkaAdminClient(bootstrap_servers=list(self.log.servers)))
+        return closing(KafkaAdminClient(**connection(self.log, self.config)))
 
     def create(self, *names: str) -> None:
         """Make these topics, or all of them."""
@@ -49,7 +50,7 @@ class Topics:
     def send(self, topic: str, messages: Sequence[tuple[bytes | None, bytes | None, list[tuple[str, bytes]]]], partition: int = 0,
              transaction: str | None = None, *, abort: bool = False) -> None:
         """Produce (key, value, headers) as some other program would."""
-        with closing(KafkaProducer(bootstrap_servers=list(self.log.servers), transactional_id=transaction)) as producer:
+        with closing(KafkaProducer(**connection(self.log, self.config), transactional_id=transaction)) as producer:
             if transaction is not None:
                 producer.init_transactions()
                 producer.begin_transaction()

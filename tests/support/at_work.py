@@ -1,0 +1,97 @@
+"""Real processes of the command: an agent that ships to Kafka and a follower that lands what comes."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+from urllib.request import urlopen
+
+from wattlake_pipelines.dev.ports import free_ports
+
+WATTLAKE = str(Path(sys.executable).with_name("wattlake"))
+
+
+def until(condition: Callable[[], object], what: str, seconds: float = 60) -> None:
+    """Wait until something holds."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, what
+        time.sleep(0.1)
+
+
+class _Process:
+    """A command that is started, and what it says."""
+
+    def __init__(self, folder: Path, name: str, arguments: list[str], environment: Mapping[str, str]) -> None:
+        clean = {key: value for key, value in os.environ.items() if not key.startswith("WATTLAKE_")}
+        self.environment = {**clean, "HOME": str(folder), **environment}
+        self.said = folder / f"{name}.said"
+        self._arguments, self._folder = arguments, folder
+        self.process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        """Start it; what it says is added to what it said before."""
+        with self.said.open("ab") as said:
+            self.process = subprocess.Popen([WATTLAKE, *self._arguments], env=self.environment, cwd=self._folder, stdout=said, stderr=said)
+
+    def kill(self) -> None:
+        """SIGKILL."""
+        assert self.process is not None
+        assert self.process.poll() is None, self.said.read_text()[-3000:]
+        self.process.kill()
+        assert self.process.wait() == -signal.SIGKILL
+
+    def stop(self, seconds: float = 90) -> int:
+        """SIGTERM; its exit status."""
+        assert self.process is not None
+        self.process.send_signal(signal.SIGTERM)
+        return self.process.wait(seconds)
+
+    def runs(self) -> bool:
+        """Whether it is there."""
+        return self.process is not None and self.process.poll() is None
+
+    def end(self) -> None:
+        """Let nothing of it be left."""
+        if self.process is not None and self.process.poll() is None:
+            self.process.kill()
+            self.process.wait()
+
+
+class Agent(_Process):
+    """`wattlake agent run` of a node: this machine's processors by the model, ten readings a second, a record each second."""
+
+    def __init__(self, folder: Path, node: str, log: str, environment: Mapping[str, str], *, spool: Path | None = None, flush_s: float = 1) -> None:
+        self.node, self.spool = node, spool or folder / f"spool-{node}"
+        (folder / "no-sys").mkdir(exist_ok=True)
+        self.page = f"127.0.0.1:{free_ports(1)[0]}"
+        super().__init__(folder, node, ["agent", "run", "--log", log, "--node", node, "--interval", "0.1", "--flush", str(flush_s)], {
+            "WATTLAKE_AGENT_READERS": "cpu_model", "WATTLAKE_AGENT_SYS_ROOT": str(folder / "no-sys"), "WATTLAKE_AGENT_METRICS": self.page,
+            "WATTLAKE_AGENT_STATE_DIR": str(folder / f"state-{node}"), "WATTLAKE_KAFKA_SPOOL_DIR": str(self.spool), **environment})
+
+    def status(self) -> tuple[dict[str, Any], str]:
+        """(what `agent status` prints, what it complains of)."""
+        asked = subprocess.run([WATTLAKE, "agent", "status", "--format", "json"], env=self.environment, capture_output=True, text=True, cwd=self._folder)
+        found = json.loads(asked.stdout)
+        shown: dict[str, Any] = {row["name"]: row["value"] for row in found} if isinstance(found, list) and "name" in found[0] else found[0]
+        return shown, asked.stderr
+
+    def metrics(self) -> str:
+        """Its page."""
+        with urlopen(f"http://{self.page}/metrics", timeout=10) as answer:
+            return str(answer.read().decode())
+
+
+class Follower(_Process):
+    """`wattlake run --follow`."""
+
+    def __init__(self, lake: Path, log: str, environment: Mapping[str, str]) -> None:
+        self.lake = lake
+        super().__init__(lake.parent, "follower", ["run", "--follow", "--every", "1", "--log", log, "--lake", str(lake)], environment)
