@@ -245,6 +245,8 @@ class Committer:
         return CommitRefusedError(f"the catalogue refused the commit: {why}", subject=str(self.lake), next_step="run the same command again")
 
     def _check(self, manifest: Manifest) -> None:
+        # before all else: whatever is amiss after that is another's doing
+        self.refuse_if_superseded()
         for file in manifest.files:
             path = Path(file.staged)
             if not path.is_file() or path.stat().st_size != file.size_bytes or file_sha256(path) != file.sha256:

@@ -32,6 +32,10 @@ _MANY_OF_A_DAY, _MANY = 8, 16
 #: Files with fewer rows are small; those with more than the second figure take seconds to write, and wait for a thorough upkeep.
 _SMALL_ROWS, _LARGE_ROWS = 2**16, 2**22
 
+#: Every snapshot is kept for as long as a query may take, for its files go with it; one an hour is kept for two days. A commit
+#: looks at all files that the catalogue knows, so those of a follower's many snapshots would make it slower and slower.
+_ALL_MS, _HOURLY_MS = 600_000, 2 * DAY_MS
+
 
 @dataclass(frozen=True)
 class Maintained:
@@ -45,8 +49,8 @@ class Maintained:
 def maintain(committer: Committer, *, keep_days: float, thorough: bool = False) -> Maintained:
     """Merge, expire snapshots, and delete what no snapshot and no commit names.
 
-    keep_days: snapshots older than this go. Of those that stay, all of the last hour are kept, the last of each hour of two
-    days, and the last of each day. thorough: merge what is large, too.
+    keep_days: snapshots older than this go. Of those that stay, all of the last ten minutes are kept, the last of each hour of
+    two days, and the last of each day. thorough: merge what is large, too.
     """
     committer.refuse_if_superseded()
     committer.sweep_staging()
@@ -68,8 +72,8 @@ def _expire(committer: Committer, keep_days: float) -> int:
             SELECT *, max(snapshot_id) OVER (PARTITION BY at_ms // {HOUR_MS}) AS of_hour, max(snapshot_id) OVER (PARTITION BY at_ms // {DAY_MS}) AS of_day,
                    max(snapshot_id) OVER () AS last FROM found)
         SELECT snapshot_id FROM ranked
-        WHERE snapshot_id != last AND (age_ms >= {keep_days * DAY_MS} OR (age_ms >= {HOUR_MS} AND snapshot_id != of_hour)
-                                       OR (age_ms >= {2 * DAY_MS} AND snapshot_id != of_day))
+        WHERE snapshot_id != last AND (age_ms >= {keep_days * DAY_MS} OR (age_ms >= {_ALL_MS} AND snapshot_id != of_hour)
+                                       OR (age_ms >= {_HOURLY_MS} AND snapshot_id != of_day))
         ORDER BY snapshot_id""").fetchall()
     if listed:
         committer.query(f"CALL ducklake_expire_snapshots('{ALIAS}', versions => [{', '.join(str(number) for (number,) in listed)}])")
