@@ -17,7 +17,7 @@ texts = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=2
 
 
 @given(node=texts, boot=texts.filter(lambda t: "/" not in t), seq=st.integers(0, 2**53), kind=st.sampled_from(sorted(KINDS)),
-       appended_ms=st.integers(0, 253_402_300_799_999), payload=st.binary(max_size=50))
+       appended_ms=st.integers(0, 253_402_300_799_999), payload=st.binary(min_size=1, max_size=50))
 @settings(max_examples=300, deadline=None)
 def test_a_record_of_ours_comes_back_as_it_was(node: str, boot: str, seq: int, kind: str, appended_ms: int, payload: bytes) -> None:
     record = Record(Meta(kind, node, boot), seq, appended_ms, payload)
