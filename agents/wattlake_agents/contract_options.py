@@ -61,6 +61,8 @@ def stored(column: Column, value: Any, name: str = "") -> Any:
         return _number(column, source.scale, value, name)
     if column.choices and value not in column.choices:
         raise UsageError(f"{value!r} is not one of {', '.join(column.choices)}", subject=name)
+    if isinstance(value, str) and (why := column.reserved(value)) is not None:
+        raise UsageError(f"{value!r} {why}: reports call other things so", subject=name)
     return value
 
 

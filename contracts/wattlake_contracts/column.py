@@ -45,6 +45,8 @@ class Column:
     internal: bool = False
     #: text that no value may end in, because Wattlake makes names with it; empty if there is none
     reserved_ending: str = ""
+    #: text that no value may begin with, because Wattlake makes names with it; empty if there is none
+    reserved_start: str = ""
 
     @property
     def accepted_inputs(self) -> tuple[Input, ...]:
@@ -52,6 +54,14 @@ class Column:
         if self.internal:
             return ()
         return self.inputs or (Input(self.name),)
+
+    def reserved(self, value: str) -> str | None:
+        """Why no value may be called so, or None if it may."""
+        if self.reserved_start and value.startswith(self.reserved_start):
+            return f"may not begin with {self.reserved_start}"
+        if self.reserved_ending and value.endswith(self.reserved_ending):
+            return f"may not end in {self.reserved_ending}"
+        return None
 
     def but(self, **changes: object) -> Column:
         """The same column with some attributes changed."""
@@ -63,9 +73,10 @@ LARGEST = float(2**53)
 
 
 def text(name: str, doc: str, *, required: bool = False, choices: tuple[str, ...] = (), internal: bool = False,
-         reserved_ending: str = "") -> Column:
+         reserved_ending: str = "", reserved_start: str = "") -> Column:
     """A string column."""
-    return Column(name, Type.STRING, doc, required=required, choices=choices, internal=internal, reserved_ending=reserved_ending)
+    return Column(name, Type.STRING, doc, required=required, choices=choices, internal=internal, reserved_ending=reserved_ending,
+                  reserved_start=reserved_start)
 
 
 def count(name: str, doc: str, unit: str = "", *, required: bool = False, minimum: float | None = 0,

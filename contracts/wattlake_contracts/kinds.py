@@ -17,6 +17,9 @@ NODE_EVENTS = ("inventory", "device_lost", "device_back", "divergence", "records
 #: Ends the name of what a device draws beyond its parts, in the facts; a device of such a name could not be told from it.
 REST_ENDING = ".rest"
 
+#: Begins what marts call the rows that have no job, team or model, such as (unattributed) and (none); one called so could not be told from them.
+NAMELESS_START = "("
+
 #: Why an interval is marked as simulated: `wattlake simulate` wrote it, no sensor did.
 SIMULATED = flag("simulated", "made by `wattlake simulate`, not measured", internal=True)
 
@@ -60,7 +63,7 @@ JOBS = Kind(
     "jobs", "jobs", "json",
     "A piece of work on one node: started, renewed, stopped. One row per job, node and device.",
     (
-        text("job", "its name, the same on every node it runs on", required=True),
+        text("job", "its name, the same on every node it runs on", required=True, reserved_start=NAMELESS_START),
         text("node", "the machine it runs on", required=True),
         instant("start_ms", "when it began", required=True),
         instant("end_ms", "when it ended; empty while it runs"),
@@ -68,11 +71,11 @@ JOBS = Kind(
         count("share_ppm", "its share of the device, in millionths; 1000000 if not given", "ppm",
               minimum=1, maximum=1_000_000, inputs=(Input("share", 1_000_000.0),)),
         text("user", "who started it, pseudonymised where the agent is told to"),
-        text("team", "who answers for it"),
-        text("project", "what it belongs to"),
+        text("team", "who answers for it", reserved_start=NAMELESS_START),
+        text("project", "what it belongs to", reserved_start=NAMELESS_START),
         text("cost_centre", "who pays for it"),
         text("run_group", "ties the runs of one search together"),
-        text("model", "the model it works on"),
+        text("model", "the model it works on", reserved_start=NAMELESS_START),
         text("base_model", "the model it starts from"),
         text("dataset", "the data it reads"),
         text("phase", "its place in the life cycle", choices=PHASES),
@@ -103,8 +106,8 @@ TRANSFERS = Kind(
         text("medium", "what carried it", required=True, choices=MEDIA),
         text("from_site", "where from", required=True),
         text("to_site", "where to", required=True),
-        text("job", "the job that moved it"),
-        text("model", "the model it was for"),
+        text("job", "the job that moved it", reserved_start=NAMELESS_START),
+        text("model", "the model it was for", reserved_start=NAMELESS_START),
         text("dataset", "the data moved"),
         count("duration_ms", "how long it took", "ms", inputs=(Input("duration_s", 1000.0),)),
         flag("pue_included", "whether the medium's factor already holds the facility's overhead"),
@@ -118,13 +121,13 @@ SERVING = Kind(
     "serving", "serving", "json",
     "Cumulative counters of an inference service.",
     (
-        text("model", "the model served", required=True),
+        text("model", "the model served", required=True, reserved_start=NAMELESS_START),
         instant("ts_ms", "when the counters were read", required=True),
         text("epoch", "names one life of the counters", required=True),
         count("requests", "requests answered since the epoch began", "requests", required=True),
         count("tokens_in", "tokens read since the epoch began", "tokens", required=True),
         count("tokens_out", "tokens written since the epoch began", "tokens", required=True),
-        text("job", "the job that serves"),
+        text("job", "the job that serves", reserved_start=NAMELESS_START),
         text("node", "the machine that serves"),
         text("site", "where it serves"),
         count("tokens_cached", "of tokens_in, those from a cache", "tokens"),

@@ -31,13 +31,23 @@ def _property(column: Column) -> dict[str, Any]:
     made: dict[str, Any] = {"type": name if column.required else [name, "null"], "description": _doc(column)}
     if column.choices:
         made["enum"] = [*column.choices, *([] if column.required else [None])]
-    if column.reserved_ending:
-        made["pattern"] = f"(?<!{re.escape(column.reserved_ending)})$"
+    if column.reserved_start or column.reserved_ending:
+        made["pattern"] = _pattern(column)
     if column.minimum is not None:
         made["minimum"] = column.minimum
     if column.maximum is not None:
         made["maximum"] = column.maximum
     return made
+
+
+def _pattern(column: Column) -> str:
+    """What a name must look like that is none of Wattlake's own."""
+    start = f"^(?!{re.escape(column.reserved_start)})" if column.reserved_start else ""
+    if not column.reserved_ending:
+        return start
+    # a dot takes no line break, and a name may hold one
+    between = r"[\s\S]*" if start else ""
+    return f"{start}{between}(?<!{re.escape(column.reserved_ending)})$"
 
 
 def _doc(column: Column) -> str:
@@ -77,6 +87,8 @@ def _message_row(column: Column, kind: Kind) -> str:
 
 def _meaning(column: Column) -> str:
     text = column.doc.replace("|", "\\|")
+    if column.reserved_start:
+        text += f"; may not begin with `{column.reserved_start}`"
     if column.reserved_ending:
         text += f"; may not end in `{column.reserved_ending}`"
     return f"{text} ({', '.join(column.choices)})" if column.choices else text

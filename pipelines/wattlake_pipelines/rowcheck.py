@@ -107,6 +107,8 @@ def _column_faults(values: pa.ChunkedArray, column: Column, written: Written | N
             found += _choice_fault(values, column)
         elif column.required and pc.min(pc.binary_length(values)).as_py() == 0:
             found.append(_say(pc.equal(values, ""), f"{name} is empty"))
+        if column.reserved_start:
+            found += _start_fault(values, column, name)
         if column.reserved_ending:
             found += _ending_fault(values, column, name)
     elif column.type is not Type.BOOL:
@@ -130,6 +132,13 @@ def _ending_fault(values: pa.ChunkedArray, column: Column, name: str) -> list[pa
     if not pc.any(wrong).as_py():
         return []
     return [_say(pc.fill_null(wrong, False), f"a {name} name may not end in {column.reserved_ending}: '", values, "' (the facts use that ending)")]
+
+
+def _start_fault(values: pa.ChunkedArray, column: Column, name: str) -> list[pa.ChunkedArray]:
+    wrong = pc.starts_with(values, column.reserved_start)
+    if not pc.any(wrong).as_py():
+        return []
+    return [_say(pc.fill_null(wrong, False), f"a {name} name may not begin with {column.reserved_start}: '", values, "' (reports call so what has none)")]
 
 
 def _is_constant(values: pa.Array) -> bool:

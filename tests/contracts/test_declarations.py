@@ -71,7 +71,7 @@ def test_the_json_schema_says_what_the_contract_says(kind: Kind) -> None:
         assert found.get("maximum") == column.maximum
         if column.choices:
             assert found["enum"] == [*column.choices, *([] if column.required else [None])]
-        assert ("pattern" in found) is bool(column.reserved_ending)
+        assert ("pattern" in found) is bool(column.reserved_ending or column.reserved_start)
 
 
 @pytest.mark.parametrize("kind", [KINDS["readings"], KINDS["nodes"]], ids=lambda k: k.name)
@@ -79,6 +79,14 @@ def test_the_json_schema_takes_every_device_name_but_that_of_a_rest(kind: Kind) 
     pattern = json_schema(kind)["properties"]["device"]["pattern"]
     names = ("gpu0.rest", ".rest", "a\n.rest", "é.rest", "", "gpu0", "gpu0.rest0", "gpu0.REST", "interest", "gpu0.rest\n", "a.rest b")
     assert [n for n in names if re.search(pattern, n)] == [n for n in names if not n.endswith(".rest")]
+
+
+@pytest.mark.parametrize("kind", [KINDS["jobs"], KINDS["transfers"], KINDS["serving"]], ids=lambda k: k.name)
+def test_the_json_schema_takes_no_name_that_reports_use_for_what_has_none(kind: Kind) -> None:
+    names = ("(none)", "(", "", "x", "a(b)", " (x)", "a\n(b)", "é")
+    for name in ("job", "model"):
+        pattern = json_schema(kind)["properties"][name]["pattern"]
+        assert [n for n in names if re.search(pattern, n)] == [n for n in names if not n.startswith("(")]
 
 
 def test_the_ddl_makes_every_table_in_duckdb_and_again_without_harm() -> None:

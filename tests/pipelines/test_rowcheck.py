@@ -39,6 +39,8 @@ def fine(row: dict[str, object], kind: Kind, appended: int | None) -> bool:
             continue
         if column.type is Type.STRING and ((column.choices and value not in column.choices) or (column.required and value == "")):
             return False
+        if column.reserved_start and value.startswith(column.reserved_start):
+            return False
         if column.reserved_ending and value.endswith(column.reserved_ending):
             return False
         if column.type in {Type.INT, Type.FLOAT}:
@@ -62,7 +64,8 @@ def cell(kind: Kind, name: str) -> st.SearchStrategy[object]:
     column = kind.column(name)
     if column.type is Type.STRING:
         endings = [e for end in filter(None, [column.reserved_ending]) for e in (end, f"x{end}", f"x{end}.", f"x{end[1:]}", end.upper())]
-        return st.sampled_from([None, "", "x", *column.choices[:2], *endings])
+        starts = [s for start in filter(None, [column.reserved_start]) for s in (start, f"{start}none)", f"x{start}", f" {start}")]
+        return st.sampled_from([None, "", "x", *column.choices[:2], *endings, *starts])
     if column.type is Type.BOOL:
         return st.sampled_from([None, True, False])
     edges = [v for b in (column.minimum, column.maximum) if b is not None for v in (b - 1, b, b + 1)]
@@ -132,6 +135,15 @@ def test_the_inventory_may_not_tell_of_a_device_that_is_called_as_a_rest_is() ->
     checked = check(rows_of([{"node": "n1", "device": d} for d in (None, "gpu0", "gpu0.rest", "interest", ".rest.0")], nodes), nodes, NOW)
     assert checked.bad_index.tolist() == [2]
     assert checked.reasons.to_pylist() == ["a device name may not end in .rest: 'gpu0.rest' (the facts use that ending)"]
+
+
+@pytest.mark.parametrize("name", ["job", "team", "project", "model"])
+def test_nothing_may_be_called_as_reports_call_what_has_none(name: str) -> None:
+    jobs = KINDS["jobs"]
+    row = {"job": "j", "node": "n", "start_ms": NOW}
+    checked = check(rows_of([row | {name: told} for told in ("x", "(none)", "(", "a(b)", "(unattributed)")], jobs), jobs, NOW)
+    assert checked.bad_index.tolist() == [1, 2, 4]
+    assert checked.reasons[0].as_py() == f"a {name} name may not begin with (: '(none)' (reports call so what has none)"
 
 
 def test_each_row_has_its_own_record_time() -> None:

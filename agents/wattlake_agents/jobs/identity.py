@@ -10,6 +10,8 @@ from collections.abc import Mapping
 from hashlib import blake2b
 
 from wattlake_agents.jobs.launcher import launcher
+from wattlake_contracts.errors import UsageError
+from wattlake_contracts.kinds import JOBS
 
 #: A scheduler's variable for the job, and the one for the task where the job is an array.
 _SCHEDULERS = (("SLURM_JOB_ID", None), ("PBS_JOBID", None), ("LSB_JOBID", "LSB_JOBINDEX"), ("FLUX_JOB_ID", None))
@@ -25,9 +27,11 @@ def job_id(given: str | None, environment: Mapping[str, str] = os.environ) -> st
     OMPI_MCA_ess_base_jobid (Open MPI), PMI_JOBID, torchrun's run id (--rdzv-id). A launcher that
     gives its ranks no name (MPICH's and Intel's mpiexec, torchrun without --rdzv-id) is named by its
     process, so that all ranks of a node agree; those of several nodes then agree only if one of the
-    others is set.
+    others is set. UsageError for an id that was told and that no job may have.
     """
     if named := given or environment.get("WATTLAKE_JOB"):
+        if (why := JOBS.column("job").reserved(named)) is not None:
+            raise UsageError(f"{named!r} {why}: reports call other things so", subject="--job" if given else "WATTLAKE_JOB")
         return named
     return _scheduled(environment) or _launched(environment) or f"{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime())}-{secrets.token_hex(4)}"
 

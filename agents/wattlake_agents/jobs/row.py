@@ -74,6 +74,8 @@ def _fault(column: Column, value: object) -> str | None:
         return f"must be of type {column.type.name.lower()}"
     if column.choices and value not in column.choices:
         return f"{value!r} is not one of {', '.join(column.choices)}"
+    if isinstance(value, str) and (why := column.reserved(value)) is not None:
+        return f"{value!r} {why}: reports call other things so"
     if isinstance(value, int | float):
         if not math.isfinite(value):
             return "must be a finite number"

@@ -39,6 +39,7 @@ def test_the_status_follows_from_what_ends_the_block(tmp_path: Path, log_book: A
 @pytest.mark.parametrize(("columns", "says"), [
     ({"modle": "x"}, "'modle' is no column of a job"), ({"phase": "x"}, "^phase: 'x' is not one of"), ({"share": 2}, "^share: 2 is out of range"),
     ({"share": float("nan")}, "^share: 'nan' is no number"), ({"tokens": 1.5}, "^tokens: 1.5 is no whole number"),
+    ({"team": "(none)"}, r"^team: '\(none\)' may not begin with \("), ({"job": "(idle)"}, r"^--job: '\(idle\)' may not begin with \("),
     ({"tokens": True}, "^tokens: 'True' is no number"), ({"base_model": 5}, "^base_model must be of type string"),
 ])
 def test_a_wrong_column_is_named(columns: dict[str, Any], says: str) -> None:

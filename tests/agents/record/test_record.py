@@ -51,6 +51,7 @@ def test_counters_of_a_service_are_written(record: Call, tmp_path: Path, log_boo
     (("--medium", "wan", "--bytes", "-1"), "out of range"),
     (("--medium", "wan", "--bytes", str(2**53 + 1)), "out of range"),
     (("--medium", "wan", "--bytes", "1e999999999"), "out of range"),
+    (("--medium", "wan", "--model", "(none)"), "--model: '(none)' may not begin with (: reports call other things so"),
     (("--medium", "wan", "--bytes", "many"), "--bytes: 'many' is no number"),
 ])
 def test_a_wrong_value_is_named_and_nothing_is_written(record: Call, tmp_path: Path, arguments: tuple[str, ...], says: str) -> None:
