@@ -21,6 +21,7 @@ import pyarrow.csv as pacsv
 import pyarrow.parquet as pq
 
 from wattlake_contracts.errors import WattlakeError
+from wattlake_pipelines.imports.quotes import open_quote
 
 _BLOCK = 4 * 2**20
 _PARQUET = (".parquet", ".pq")
@@ -129,8 +130,25 @@ def _look_csv(path: Path) -> Source:
     names = [name.strip() for name in next(reader, [])]
     if not any(names):
         raise WattlakeError("has no header", subject=str(path), next_step="name the columns in its first line")
+    if quoted:
+        _refuse_open_quote(path, len(names), separator, breaks)
     return Source(path, digest.hexdigest(), names, parquet=False, quoted=quoted, header_lines=reader.line_num, header_rows=1,
                   separator=separator)
+
+
+def _refuse_open_quote(path: Path, columns: int, separator: str, breaks: int) -> None:
+    """WattlakeError if a quoted cell is never closed: it would swallow the rows after it, and the file is most likely cut off.
+
+    breaks: line breaks in the file.
+    """
+    try:
+        with _plain_bytes(path) as file:
+            after = open_quote(file, columns, separator, _BLOCK)
+    except pa.ArrowException as error:
+        raise WattlakeError(f"cannot be read to its end: {_line(error)}", subject=str(path), next_step="write it anew, or fetch it again") from error
+    if after is not None:
+        raise WattlakeError(f"a quote is opened in line {breaks + 1 - after} and never closed: the file seems to be cut off", subject=str(path),
+                            next_step="fetch it again, or close the quote; a quote within a quoted cell is written twice")
 
 
 def _look_parquet(path: Path) -> Source:

@@ -197,3 +197,36 @@ def test_an_unknown_kind_is_a_usage_error(run_import, csv_file: Csv) -> None:
 
 def test_an_unknown_format_is_a_usage_error(run_import, csv_file: Csv) -> None:
     assert run_import("sites", csv_file("site,zone", "s,ES"), options=["--format", "xml"]).code == 2
+
+
+@pytest.mark.parametrize(("text", "line"), [
+    ('site,zone,pue\na,DE,1.2\nb,DE,"1.3', 3), ('site,zone,pue\na,DE,1.2\nb,DE,"1.3\n', 3), ('site,zone,pue\na,"DE,1.2\nb,DE,1.3\nc,DE,1.1\n', 2),
+    ('site,zone,pue\na,DE,1.2\n"b', 3), ('site,zone,pue\r\na,DE,1.2\r\nb,DE,"1.3\r\nc,DE,1\r\n', 3), ('site;zone;pue\na;DE;"', 2),
+    ('site,zone,pue\n"a\nx",DE,1.2\nb,DE,"1.3""', 4),
+])
+@pytest.mark.parametrize("packed", [False, True])
+def test_a_file_cut_off_within_quotes_is_refused_whole(run_import, tmp_path: Path, text: str, line: int, *, packed: bool) -> None:
+    path = tmp_path / ("in.csv.gz" if packed else "in.csv")
+    path.write_bytes(gzip.compress(text.encode()) if packed else text.encode())
+    ran = run_import("sites", path)
+    assert ran.code == 1
+    assert f"a quote is opened in line {line} and never closed: the file seems to be cut off" in ran.err
+    assert ran.records() == []
+
+
+def test_a_long_file_cut_off_within_quotes_is_refused_before_any_of_it_is_written(run_import, tmp_path: Path) -> None:
+    path = tmp_path / "in.csv"
+    rows = [f'"n{i}",gpu0,{T_MS + i},{i}' for i in range(300_000)]
+    path.write_text("\n".join(["node,device,ts,energy_j", *rows, '"n,gpu0,1,2']))
+    ran = run_import("readings", path)
+    assert "a quote is opened in line 300002 and never closed" in ran.err
+    assert ran.records() == []
+
+
+@pytest.mark.parametrize("cell", ['5" rack', '"a ""b"""', '"a\nb"', 'x""', '""'])
+def test_quotes_that_are_closed_or_mean_nothing_are_taken(run_import, tmp_path: Path, cell: str) -> None:
+    path = tmp_path / "in.csv"
+    path.write_text(f"node,site,sku\nn,s,{cell}")
+    assert run_import("nodes", path).code in (0, 4)
+    path.write_text(f"node,site,sku\nn,s,{cell}\nm,s,t\n")
+    assert "never closed" not in run_import("nodes", path).err
