@@ -50,6 +50,7 @@ bench: $(STAMP) ## Speed and size against peers and limits; writes bench/results
 
 docs: $(STAMP) ## Write the generated pages in docs anew
 	$(BIN)/python -c "from wattlake_contracts.schema import reference_page; print(reference_page(), end='')" > docs/reference.md
+	$(BIN)/python -c "from pathlib import Path; from wattlake_contracts.schema import write_schemas; write_schemas(Path('docs/schemas'))"
 	$(BIN)/python -c "from wattlake_contracts.factors.page import factors_page; print(factors_page(), end='')" > docs/factors.md
 	$(BIN)/python -m wattlake_warehouse.marts.page > docs/marts.md
 	$(BIN)/python docs/commands.py > docs/commands.md

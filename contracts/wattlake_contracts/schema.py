@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import re
+from pathlib import Path
 from typing import Any
 
 from wattlake_contracts.column import Column, Type
@@ -24,6 +26,21 @@ def json_schema(kind: Kind) -> dict[str, Any]:
         "required": [c.name for c in kind.columns if c.required],
         "additionalProperties": True,
     }
+
+
+def schema_files() -> dict[str, str]:
+    """docs/schemas: for each file's name its text, the JSON Schema of one kind."""
+    return {f"{kind.name}.json": json.dumps(json_schema(kind), indent=2, ensure_ascii=False) + "\n" for kind in KINDS.values()}
+
+
+def write_schemas(folder: Path) -> None:
+    """Write them, and take away what is no kind's."""
+    folder.mkdir(parents=True, exist_ok=True)
+    files = schema_files()
+    for stale in (path for path in folder.glob("*.json") if path.name not in files):
+        stale.unlink()
+    for name, text in files.items():
+        (folder / name).write_text(text, encoding="utf-8")
 
 
 def _property(column: Column) -> dict[str, Any]:
@@ -67,7 +84,8 @@ def reference_page() -> str:
            "## Messages and import columns", ""]
     for kind in KINDS.values():
         out += [f"### {kind.name}", "", kind.doc, "",
-                f"Topic `{TOPIC_PREFIX}{kind.topic}` ({kind.carrier}), lands in `{kind.table}`. Key: {', '.join(kind.key)}.", ""]
+                f"Topic `{TOPIC_PREFIX}{kind.topic}` ({kind.carrier}), lands in `{kind.table}`. Key: {', '.join(kind.key)}. "
+                f"[JSON Schema](schemas/{kind.name}.json) of a row.", ""]
         out += ["| column | import as | type | unit | needed | meaning |", "|---|---|---|---|---|---|"]
         out += [_message_row(c, kind) for c in kind.columns]
         out += ["", *(f"- {rule.reason}: {', '.join(rule.columns)}" for rule in kind.rules), ""]

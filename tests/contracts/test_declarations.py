@@ -12,7 +12,7 @@ import pytest
 from wattlake_contracts.column import Type
 from wattlake_contracts.kind import VERSION, Kind, accepts
 from wattlake_contracts.kinds import IMPORT_KINDS, KINDS, TOPICS
-from wattlake_contracts.schema import ddl, json_schema, reference_page
+from wattlake_contracts.schema import ddl, json_schema, reference_page, schema_files, write_schemas
 from wattlake_contracts.tables import FACTS, TABLES
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -108,6 +108,28 @@ def test_the_reference_page_is_made_from_the_contracts_as_they_are() -> None:
     for name in IMPORT_KINDS:
         for written in KINDS[name].inputs:
             assert written in page
+
+
+def test_the_schemas_are_made_from_the_contracts_as_they_are_and_linked_from_the_page(tmp_path: Path) -> None:
+    folder = ROOT / "docs" / "schemas"
+    assert {path.name: path.read_text(encoding="utf-8") for path in folder.iterdir()} == schema_files(), "run `make docs`"
+    page = (ROOT / "docs" / "reference.md").read_text(encoding="utf-8")
+    assert [name for name in schema_files() if f"(schemas/{name})" not in page] == []
+    (tmp_path / "gone.json").touch()
+    write_schemas(tmp_path)
+    assert {path.name for path in tmp_path.iterdir()} == set(schema_files())
+
+
+def test_the_schemas_are_schemas_and_tell_good_rows_from_bad_ones() -> None:
+    # great-expectations brings it along
+    Draft202012Validator = pytest.importorskip("jsonschema").Draft202012Validator  # noqa: N806  # a class
+    for text in schema_files().values():
+        Draft202012Validator.check_schema(json.loads(text))
+    good = {"job": "j", "node": "n", "start_ms": 1_760_000_000_000, "end_ms": None, "phase": "train"}
+    validator = Draft202012Validator(json.loads(schema_files()["jobs.json"]))
+    assert [e.message for e in validator.iter_errors(good)] == []
+    for change in ({"job": None}, {"job": "(none)"}, {"start_ms": 1}, {"phase": "play"}, {"share_ppm": 0}, {"tokens": "5"}):
+        assert len(list(validator.iter_errors(good | change))) == 1, change
 
 
 def test_a_newer_minor_is_accepted_and_another_major_is_not() -> None:
