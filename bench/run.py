@@ -16,13 +16,14 @@ import agent
 import attribution
 import kafka_log
 import land
+import latency
 import log
 import msgspec
 import size
 import start
 from figures import Figure, scratch, show
 
-BENCHES = (land, kafka_log, attribution, size, agent, log, start)
+BENCHES = (land, kafka_log, latency, attribution, size, agent, log, start)
 
 
 def main() -> int:

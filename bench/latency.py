@@ -1,0 +1,123 @@
+"""How old a reading is when its energy is in the marts: simulated nodes that flush every few seconds, Kafka, `wattlake run --follow`."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+from figures import Figure, alone
+from kafka import KafkaAdminClient
+
+from wattlake_contracts.config import KafkaConfig
+from wattlake_contracts.kafkalog.message import to_message, topic_of
+from wattlake_contracts.kafkalog.producer import Producer
+from wattlake_contracts.kinds import TOPICS
+from wattlake_contracts.log_address import KafkaLog
+from wattlake_contracts.record import ARROW, Meta, Record
+from wattlake_pipelines.dev.kafka import Kafka
+from wattlake_pipelines.lake.committer import Committer
+
+GOAL_S = 15.0
+FLUSH_S = 5
+DEVICES = 2
+
+
+def bench(folder: Path, quick: bool) -> list[Figure]:
+    """Readings once a second of each device of each node; their age when the commit that accounts for them is made, the first round left out."""
+    nodes, seconds = (50, 20) if quick else (1000, 120)
+    kafka, lake = Kafka(folder / "kafka-latency"), folder / "followed"
+    kafka.start(120)
+    try:
+        with _following(kafka.address, lake) as follower:
+            _tell(KafkaLog(tuple(kafka.servers)), nodes, seconds)
+            time.sleep(GOAL_S)
+            follower.send_signal(signal.SIGTERM)
+            if follower.wait(60):
+                raise AssertionError("the follower failed")
+    finally:
+        kafka.stop()
+        kafka.delete()
+    ages_s = _ages(lake)
+    p99, half = (float(np.percentile(ages_s, q)) for q in (99, 50))
+    return [
+        Figure(f"age of a reading in the marts, {nodes} nodes, p99", p99, "s", f"the limit of {GOAL_S:g} (half of them: {half:.1f})", GOAL_S / p99,
+               f"<= {GOAL_S:g} s with flushes of {FLUSH_S} s", p99 <= GOAL_S),
+    ]
+
+
+@contextmanager
+def _following(address: str, lake: Path) -> Iterator[subprocess.Popen[bytes]]:
+    command = [str(Path(sys.executable).with_name("wattlake")), "run", "--follow", "--every", "1", "--log", address, "--lake", str(lake)]
+    log = KafkaLog(tuple(address.removeprefix("kafka:").split(",")))
+    config = KafkaConfig()
+    with closing(KafkaAdminClient(bootstrap_servers=list(log.servers))) as admin:
+        names = [config.prefix + t for t in TOPICS]
+        admin.create_topics({name: {"num_partitions": 2, "replication_factor": 1, "configs": {"message.timestamp.type": "LogAppendTime"}} for name in names})
+        admin.wait_for_topics(names)
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=os.environ) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+def _tell(log: KafkaLog, nodes: int, seconds: int) -> None:
+    """Send, tenth of a second by tenth, the messages of the nodes whose turn it is."""
+    config = KafkaConfig()
+    producer = Producer(log, config)
+    topic = topic_of("readings", config.prefix)
+    errors: list[BaseException] = []
+    begun = time.time()
+    turn = 0
+    try:
+        while (now := time.time()) < begun + seconds:
+            due = int((now - begun) / FLUSH_S * nodes)
+            while turn < due:
+                node, number = turn % nodes, turn // nodes
+                record = Record(Meta("readings", f"n{node:04}", "life", content_type=ARROW), number, int(now * 1000), _message(node, now))
+                key, value, headers = to_message(record)
+                producer.send(topic, key, value, headers, lambda error: errors.append(error) if error else None)
+                turn += 1
+            time.sleep(0.05)
+        time.sleep(1.0)
+    finally:
+        producer.close()
+    if errors:
+        raise AssertionError(f"{len(errors)} messages were not taken: {errors[0]}")
+
+
+def _message(node: int, now: float) -> bytes:
+    """The readings of the last seconds, the newest a moment ago."""
+    ts = (int(now) - np.arange(FLUSH_S)[::-1]) * 1000
+    rows = len(ts) * DEVICES
+    table = pa.table({
+        "node": [f"n{node:04}"] * rows, "device": [f"gpu{d}" for d in range(DEVICES) for _ in ts], "device_kind": ["gpu"] * rows, "epoch": ["e"] * rows,
+        "ts_ms": np.tile(ts, DEVICES), "energy_mj": np.tile((ts - 1_700_000_000_000) // 5, DEVICES), "simulated": [True] * rows})
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, table.schema) as writer:
+        writer.write_table(table)
+    return bytes(sink.getvalue())
+
+
+def _ages(lake: Path) -> np.ndarray:
+    """Seconds from each reading to the commit that accounts for it: the first one of its kind after the reading's own landing."""
+    with Committer(lake) as committer:
+        found = committer.query("""
+            WITH spans AS (SELECT node, device, batch, max(ts_ms) AS last_ms FROM lake.reading_bounds GROUP BY ALL),
+            follows AS (SELECT *, lag(last_ms) OVER (PARTITION BY node, device ORDER BY last_ms) AS before_ms FROM spans),
+            made AS (SELECT s.*, min(c.committed_ms) AS at_ms FROM follows s JOIN lake.commits c ON c.stage = 'account' AND c.batch > s.batch GROUP BY ALL)
+            SELECT (at_ms - ts_ms) / 1000 FROM (SELECT at_ms, unnest(range(before_ms + 1000, last_ms + 1, 1000)) AS ts_ms FROM made WHERE before_ms IS NOT NULL)
+            """).fetchnumpy()
+    return np.asarray(next(iter(found.values())), dtype=float)
+
+
+if __name__ == "__main__":
+    alone(bench)
