@@ -50,9 +50,8 @@ def maintain(committer: Committer, *, keep_days: float, thorough: bool = False) 
     """Merge, expire snapshots, and delete what no snapshot and no commit names.
 
     keep_days: snapshots older than this go. Of those that stay, all of the last ten minutes are kept, the last of each hour of
-    two days, and the last of each day. thorough: merge what is large, too.
+    two days, and the last of each day. thorough: merge what is large, too. SupersededError if another committer has taken over.
     """
-    committer.refuse_if_superseded()
     committer.sweep_staging()
     # first what makes room, for merging takes some
     expired, orphans = _expire(committer, keep_days), _orphans(committer)
@@ -61,10 +60,12 @@ def maintain(committer: Committer, *, keep_days: float, thorough: bool = False) 
     committer.reach("merged")
     if merged and keep_days == 0:  # else a snapshot still names what was just merged
         expired, orphans = expired + _expire(committer, keep_days), orphans + _orphans(committer)
+    committer.refuse_if_superseded()
     return Maintained(merged, expired, orphans)
 
 
 def _expire(committer: Committer, keep_days: float) -> int:
+    committer.refuse_if_superseded()
     listed = committer.query(f"""
         WITH found AS (
             SELECT snapshot_id, epoch_ms(snapshot_time) AS at_ms, epoch_ms(now()) - at_ms AS age_ms FROM ducklake_snapshots('{ALIAS}')),
