@@ -27,11 +27,11 @@ def check(
 
     Each column of each fact and dimension is held against the contract: given, in its bounds, one of
     its values, its key unique. Closure must be exact, the facts must be what the counters counted,
-    emissions must rest on the same joules as energy; thin coverage, missing factors and rejects are
-    warned of.
+    emissions must rest on the same joules as energy; thin coverage, missing factors, values that
+    contradict each other and rejects are warned of. The Data Docs are pages that load nothing from elsewhere.
     """
     check_format(form)
-    from wattlake_warehouse.check.expectations import run_gates
+    from wattlake_warehouse.check.expectations import SITE, run_gates
     from wattlake_warehouse.check.gate import gates
     from wattlake_warehouse.lake import open_lake
 
@@ -50,7 +50,7 @@ def check(
     emit(columns, [[o.gate, o.columns, o.form, o.blocking, o.ok, o.rows, o.unexpected, o.example, o.why] for o in shown], form)
     broken = [o for o in outcomes if not o.ok and o.blocking]
     warned = [o for o in outcomes if not o.ok and not o.blocking]
-    say(f"{len(outcomes)} rules: {len(broken)} broken, {len(warned)} warnings. Data Docs: {folder / 'gx/uncommitted/data_docs/local_site/index.html'}")
+    say(f"{len(outcomes)} rules: {len(broken)} broken, {len(warned)} warnings. Data Docs: {folder / SITE / 'index.html'}")
     if broken:
         say("next: look at the rows named; `wattlake lake verify` tells whether a file was altered")
         raise typer.Exit(GATE_FAILED)

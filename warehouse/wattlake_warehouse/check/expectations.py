@@ -13,7 +13,10 @@ from typing import Any
 import duckdb
 
 from wattlake_warehouse.check.gate import Gate, Rule
+from wattlake_warehouse.check.pages import write_out
 
+#: Where the library puts its pages, within the folder of the Data Docs.
+SITE = "gx/uncommitted/data_docs/local_site"
 #: More rows than this are checked in pieces: a frame of them fits in memory.
 ROWS_AT_ONCE = 500_000
 
@@ -69,6 +72,7 @@ def run_gates(connection: duckdb.DuckDBPyConnection, gates: Sequence[Gate], docs
     for gate in gates:
         yield gate, _run_gate(gx, context, source, connection, gate)
     context.build_data_docs()
+    write_out(docs / SITE)
 
 
 def _run_gate(gx: Any, context: Any, source: Any, connection: duckdb.DuckDBPyConnection, gate: Gate) -> list[Outcome]:
