@@ -56,15 +56,14 @@ class Brokers:
     def __init__(self, admin: Any, log: KafkaLog) -> None:
         self._admin, self._log = admin, log
 
-    def live(self) -> list[tuple[int, str, int]]:
-        """(id, host, port) of every broker that takes part now, by the addresses that they tell clients."""
-        with self._told():
-            found = self._admin.describe_cluster()["brokers"]
-        return sorted((b["broker_id"], b["host"], b["port"]) for b in found if not b.get("is_fenced"))
+    def registered(self) -> int:
+        """How many brokers the cluster has, those that are down now among them (where it tells of those: from Kafka 4 on)."""
+        with told(self._log):
+            return len(self._admin.describe_cluster()["brokers"])
 
     def topics(self, names: Sequence[str]) -> list[Topic]:
         """Those topics, in that order."""
-        with self._told():
+        with told(self._log):
             found = {t["name"]: t for t in self._admin.describe_topics(list(names))}
         return [_topic(name, found[name]) for name in names]
 
@@ -72,7 +71,7 @@ class Brokers:
         """Settings by topic; a topic whose settings this principal may not read has none."""
         from kafka.admin import ConfigResource
 
-        with self._told():
+        with told(self._log):
             found = self._admin.describe_configs([ConfigResource("topic", name, list(keys)) for name in names], config_filter="all")
         topics = found.get("topic", {})
         return {name: {key: str(value["value"]) for key, value in topics.get(name, {}).items()} for name in names}
@@ -85,7 +84,7 @@ class Brokers:
         wanted = [TopicPartition(t.name, p.number) for t in topics for p in t.partitions if p.leader >= 0]
         if not wanted:
             return {}
-        with self._told():
+        with told(self._log):
             first, end = (self._admin.list_partition_offsets(dict.fromkeys(wanted, spec)) for spec in (OffsetSpec.EARLIEST, OffsetSpec.LATEST))
         return {(w.topic, w.partition): (first[w].offset, end[w].offset) for w in wanted}
 
@@ -93,7 +92,7 @@ class Brokers:
         """Make topics; why not, by name of those that could not be made. topics: as kafka-python takes them."""
         from kafka.errors import for_code
 
-        with self._told():
+        with told(self._log):
             found = self._admin.create_topics({name: dict(what) for name, what in topics.items()}, raise_errors=False, validate_only=dry_run)["topics"]
         return {t["name"]: t["error_message"] or for_code(t["error_code"]).__name__ for t in found if t["error_code"]}
 
@@ -101,7 +100,7 @@ class Brokers:
         """Change settings of a topic; why not, or ''."""
         from kafka.admin import ConfigResource
 
-        with self._told():
+        with told(self._log):
             said: str = self._admin.alter_configs([ConfigResource("topic", name, dict(settings))])["topic"][name]
         return "" if said == "OK" else said
 
@@ -109,7 +108,7 @@ class Brokers:
         """Give a topic more partitions; why not, or ''."""
         from kafka.errors import for_code
 
-        with self._told():
+        with told(self._log):
             [result] = self._admin.create_partitions({name: partitions}, raise_errors=False).results
         return str(result.error_message or for_code(result.error_code).__name__) if result.error_code else ""
 
@@ -119,7 +118,7 @@ class Brokers:
 
         acls = {ACL(principal, "*", ACLOperation[right], ACLPermissionType.ALLOW, ResourcePattern(ResourceType.TOPIC, topic)): (topic, right)
                 for topic, right in rights}
-        with self._told():
+        with told(self._log):
             result = self._admin.create_acls(list(acls))
         # which of several errors is which right's is not told
         why = ", ".join(sorted({getattr(error, "__name__", str(error)) for error in result["failed"]}))
@@ -129,19 +128,21 @@ class Brokers:
         """Make a SCRAM user, or give one another password; why not, or ''. The password itself is not sent, only what it is checked with."""
         from kafka.admin import ScramMechanism, UserScramCredentialUpsertion
 
-        with self._told():
+        with told(self._log):
             said = self._admin.alter_user_scram_credentials([UserScramCredentialUpsertion(user, ScramMechanism[mechanism.replace("-", "_")], password)])
         return str(said.get(user) or "")
 
-    @contextmanager
-    def _told(self) -> Iterator[None]:
-        from kafka.errors import KafkaError
 
-        try:
-            yield
-        except KafkaError as error:
-            raise WattlakeError(f"the brokers do not do it: {type(error).__name__}: {getattr(error, 'description', '') or error}"[:500], subject=str(self._log),
-                                next_step="see `wattlake doctor`") from error
+@contextmanager
+def told(log: KafkaLog) -> Iterator[None]:
+    """What kafka-python raises, as a WattlakeError."""
+    from kafka.errors import KafkaError
+
+    try:
+        yield
+    except KafkaError as error:
+        raise WattlakeError(f"the brokers do not do it: {type(error).__name__}: {getattr(error, 'description', '') or error}"[:500], subject=str(log),
+                            next_step="see `wattlake doctor`") from error
 
 
 def _topic(name: str, found: Mapping[str, Any]) -> Topic:

@@ -73,7 +73,7 @@ def init(config: ConfigOption = None, log: LogOption = None,
 
     with brokers(address, settings.kafka) as cluster:
         found = make(cluster, settings.kafka, Asked(partitions, replication, retention), alter=alter, dry_run=dry_run)
-    rows = [_init_row(f) for f in found]
+    rows = [_init_row(f, form) for f in found]
     emit(_INIT_COLUMNS if form != "table" else _INIT_SHOWN, rows if form != "table" else [_for_people(row[: len(_INIT_SHOWN)]) for row in rows], form)
     for f in found:
         for difference in f.differences:
@@ -95,7 +95,7 @@ def _for_people(row: tuple[object, ...]) -> tuple[object, ...]:
     return tuple("for ever" if value == -1 else f"{value:g}" if isinstance(value, float) else value for value in row)
 
 
-def _init_row(found: Any) -> tuple[object, ...]:
+def _init_row(found: Any, form: str) -> tuple[object, ...]:
     from wattlake_agents.log.topic_set import CLEANUP, COMPRESSION, IN_SYNC, RETENTION, SIZE, TIMESTAMP, days
 
     # what is there, or what would be
@@ -105,7 +105,8 @@ def _init_row(found: Any) -> tuple[object, ...]:
     size, needed = has.get(SIZE), has.get(IN_SYNC)
     differs = [{"name": d.name, "there": d.there, "wanted": d.wanted, **({"fixed": d.fixed} if d.fixed else {})} for d in found.differences]
     return (found.wanted.name, found.state, partitions, replication, days(has.get(RETENTION)), int(size) if size else None, int(needed) if needed else None,
-            has.get(TIMESTAMP), has.get(COMPRESSION), has.get(CLEANUP), differs, found.problem or None)
+            has.get(TIMESTAMP), has.get(COMPRESSION), has.get(CLEANUP),
+            differs if form == "json" else "; ".join(map(str, found.differences)), found.problem or None)
 
 
 @app.command()
@@ -267,10 +268,11 @@ def _entries(config: Config, log: str | None, topic: str | None, partition: str 
         else:
             if partition is not None and not (partition.isascii() and partition.isdigit()):
                 raise UsageError(f"{partition!r} is no partition of a topic", subject="--partition", next_step="on Kafka they are numbered from 0")
-            from wattlake_agents.log.brokers import brokers
+            from wattlake_agents.log.brokers import brokers, told
             from wattlake_agents.log.kafka_entries import KafkaEntries
 
             cluster = opened.enter_context(brokers(address, config.kafka))
+            opened.enter_context(told(address))
             source = KafkaEntries(cluster, address, config.kafka, name, int(partition) if partition is not None else None, rows)
         opened.callback(source.close)
         yield source

@@ -81,10 +81,17 @@ class KafkaEntries:
             yield None
             if time.monotonic() > looked + _LOOK_S:
                 looked = time.monotonic()
-                fresh = [place for place in self._spans() if place not in self._ends]
-                if fresh:
+                if fresh := self._fresh():
                     self._ends |= dict.fromkeys(fresh, 0)
                     reader = self._assign(self._ends)
+
+    def _fresh(self) -> list[tuple[str, int]]:
+        """Partitions that came since."""
+        try:
+            self._topics = {t.name: t for t in self._readable()}
+            return [place for place in self._spans() if place not in self._ends]
+        except WattlakeError:
+            return []  # brokers that are away come back, and are asked again
 
     def _read(self, spans: Mapping[tuple[str, int], tuple[int, int]]) -> Iterator[Entry]:
         from kafka import TopicPartition

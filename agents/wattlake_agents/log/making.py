@@ -22,10 +22,12 @@ def make(cluster: Brokers, config: KafkaConfig, asked: Asked, *, alter: bool, dr
     alter: change settings that differ, and add partitions. dry_run: change nothing, but ask the brokers whether they would.
     UsageError if more copies are asked for than there are brokers.
     """
-    live = len(cluster.live())
-    if asked.replication is not None and asked.replication > live:
-        raise UsageError(f"{asked.replication} copies need as many brokers, and there are {live}", subject="--replication", next_step=f"give at most {live}")
-    wanted = topic_set(config, asked, live)
+    # with those that are down: topics that are made meanwhile must not be left with fewer copies for ever
+    brokers = cluster.registered()
+    if asked.replication is not None and asked.replication > brokers:
+        raise UsageError(f"{asked.replication} copies need as many brokers, and there are {brokers}", subject="--replication",
+                         next_step=f"give at most {brokers}")
+    wanted = topic_set(config, asked, brokers)
     found = look(cluster, wanted)
     missing = [f for f in found if f.state == MISSING]
     if missing:

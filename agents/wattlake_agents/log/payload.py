@@ -40,7 +40,7 @@ class PayloadReader:
 
     def _arrow(self, payload: bytes, count: int) -> Rows:
         if self._child is None:
-            self._child = subprocess.Popen([sys.executable, "-m", "wattlake_agents.log.arrow_child"], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+            self._child = subprocess.Popen([sys.executable, "-P", "-m", "wattlake_agents.log.arrow_child"], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
                                            stderr=subprocess.DEVNULL, start_new_session=True)
         child = self._child
         assert child.stdin is not None
