@@ -243,7 +243,7 @@ class Agent:
             node=self.node, pid=os.getpid(), boot=spool.boot, log=str(self.log.absolute()), started_ms=self.started_ms,
             beat_ms=time.time_ns() // 1_000_000, beat_s=self.beat_s, interval_s=self.config.interval_s, flush_s=self.config.flush_s,
             last_reading_ms=max((r.last_ts_ms for r in self.readers), default=0), last_sync_ms=spool.last_sync_ms,
-            records=spool.written, rows=spool.rows, pending_records=spool.pending, lost_records=spool.lost_records,
+            records=spool.written, rows=spool.rows, pending_records=spool.pending, lost_records=self._lost_records(),
             lost_rows=self._lost_rows(), write_error=spool.error, cpu_s=process.cpu_s(), rss_bytes=process.rss_bytes(),
             readers=[reader_health(r) for r in self.readers], stopped_ms=self._stopped_ms, pid_namespace=process.pid_namespace(),
             shipping=self.shipping.state() if self.shipping is not None else None,
@@ -255,11 +255,15 @@ class Agent:
             row["device"] = event.device
         return row
 
+    def _lost_records(self) -> int:
+        # what the spool has deleted is not lost where it is on its way to Kafka already: only the shipper knows
+        return self.spool.lost_records if self.shipping is None else self.shipping.lost
+
     def _lost_rows(self) -> int:
         return self.spool.lost_rows + sum(c.dropped for r in self.readers for c in tuple(r.channels.values()))
 
     def _loss_rows(self, now_ms: int) -> list[dict[str, object]]:
-        records, rows = self.spool.lost_records, self._lost_rows()
+        records, rows = self._lost_records(), self._lost_rows()
         found = []
         if records > self._reported_records:
             found.append(f"{records - self._reported_records} of the oldest records deleted: the log is at agent.spool_max_mib")

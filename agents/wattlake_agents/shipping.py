@@ -3,24 +3,30 @@
 from __future__ import annotations
 
 import threading
+from functools import partial
 from pathlib import Path
 
 import msgspec
 
 from wattlake_agents.health import ShippingHealth
 from wattlake_contracts.config import KafkaConfig
+from wattlake_contracts.errors import UsageError, WattlakeError
+from wattlake_contracts.kafkalog.producer import Producer
+from wattlake_contracts.kafkalog.security import connection
 from wattlake_contracts.kafkalog.shipping import Shipper
 from wattlake_contracts.log_address import KafkaLog
 
 #: What stopping may take: the agent is to be gone within five seconds.
 _STOP_S = 4.5
+#: For each step of finding out why no broker lets this agent in.
+_PROBE_S = 3.0
 
 
 class Shipping:
     """Ships a spool beside the agent's own work. WattlakeError if another process ships it."""
 
     def __init__(self, root: Path, log: KafkaLog, config: KafkaConfig) -> None:
-        self._shipper = Shipper(root, log, config)
+        self._shipper = Shipper(root, log, config, make=producer, amiss=partial(amiss, log, config))
         self._thread = threading.Thread(target=self._shipper.run, name="ship", daemon=True)
         self._told_damaged = self._told_refused = 0
 
@@ -43,6 +49,11 @@ class Shipping:
         """Why nothing can be shipped; '' if it can."""
         return self._shipper.error
 
+    @property
+    def lost(self) -> int:
+        """Records that the spool gave up, being full, before Kafka had them."""
+        return self._shipper.lost
+
     def state(self) -> ShippingHealth:
         """How it does now."""
         now = msgspec.structs.asdict(self._shipper.state)
@@ -57,3 +68,31 @@ class Shipping:
             found.append(f"{shipper.refused - self._told_refused} records were {shipper.refusal}")
         self._told_damaged, self._told_refused = shipper.damaged, shipper.refused
         return found
+
+
+def producer(log: KafkaLog, config: KafkaConfig) -> Producer:
+    """A Producer. Where there can be none it says which step fails: kafka-python reports a timeout, whatever it was."""
+    try:
+        return Producer(log, config)
+    except UsageError:
+        raise
+    except Exception as error:
+        if why := amiss(log, config):
+            raise WattlakeError(why) from error
+        raise
+
+
+def amiss(log: KafkaLog, config: KafkaConfig) -> str:
+    """The first step of connecting that fails, in words; '' if none does."""
+    from wattlake_agents.doctor.broker import BrokerProbe
+    from wattlake_agents.doctor.finding import FAILED
+
+    try:
+        probe = BrokerProbe(config, connection(log, config), _PROBE_S)
+    except UsageError as error:  # a file that has gone
+        return str(error).splitlines()[0]
+    own = [found for found in probe.own() if found.state == FAILED]
+    found = own or [step for server in log.servers for step in probe.probe(server) if step.state == FAILED]
+    # one that is down tells less than one that answers and does not let in
+    told = next((step for step in found if step.probe not in ("name", "tcp")), found[0] if found else None)
+    return f"{told.probe} of {told.subject}: {told.detail}" if told else ""

@@ -11,10 +11,7 @@ import pytest
 
 from at_work import Agent, Follower, until
 from oracles import check_alive, check_conserved
-from secured import secured
 from topics import Topics
-
-__all__ = ["secured"]
 
 
 class World:

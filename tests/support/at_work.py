@@ -68,13 +68,14 @@ class _Process:
 class Agent(_Process):
     """`wattlake agent run` of a node: this machine's processors by the model, ten readings a second, a record each second."""
 
-    def __init__(self, folder: Path, node: str, log: str, environment: Mapping[str, str], *, spool: Path | None = None, flush_s: float = 1) -> None:
-        self.node, self.spool = node, spool or folder / f"spool-{node}"
+    def __init__(self, folder: Path, node: str, log: str, environment: Mapping[str, str], *, spool: Path | None = None, name: str = "") -> None:
+        name = name or node
+        self.node, self.spool, self._state = node, spool or folder / f"spool-{name}", folder / f"state-{name}"
         (folder / "no-sys").mkdir(exist_ok=True)
         self.page = f"127.0.0.1:{free_ports(1)[0]}"
-        super().__init__(folder, node, ["agent", "run", "--log", log, "--node", node, "--interval", "0.1", "--flush", str(flush_s)], {
+        super().__init__(folder, name, ["agent", "run", "--log", log, "--node", node, "--interval", "0.1", "--flush", "1"], {
             "WATTLAKE_AGENT_READERS": "cpu_model", "WATTLAKE_AGENT_SYS_ROOT": str(folder / "no-sys"), "WATTLAKE_AGENT_METRICS": self.page,
-            "WATTLAKE_AGENT_STATE_DIR": str(folder / f"state-{node}"), "WATTLAKE_KAFKA_SPOOL_DIR": str(self.spool), **environment})
+            "WATTLAKE_AGENT_STATE_DIR": str(self._state), "WATTLAKE_KAFKA_SPOOL_DIR": str(self.spool), **environment})
 
     def status(self) -> tuple[dict[str, Any], str]:
         """(what `agent status` prints, what it complains of)."""
@@ -82,6 +83,10 @@ class Agent(_Process):
         found = json.loads(asked.stdout)
         shown: dict[str, Any] = {row["name"]: row["value"] for row in found} if isinstance(found, list) and "name" in found[0] else found[0]
         return shown, asked.stderr
+
+    def beat(self) -> dict[str, Any]:
+        """What it has last said of itself."""
+        return dict(json.loads((self._state / "agent.json").read_text()))
 
     def metrics(self) -> str:
         """Its page."""

@@ -14,7 +14,7 @@ from wattlake_contracts.record import Damage, Stored
 class Lane:
     """Offsets [base, end) of a partition. base: below it all is acknowledged. end: None where the partition still grows.
 
-    damaged: records of it that could not be read.
+    damaged: records of it that could not be read. lost: those that the spool gave up before they were sent.
     """
 
     root: Path
@@ -22,8 +22,11 @@ class Lane:
     base: int
     end: int | None
     damaged: int = 0
+    lost: int = 0
     _next: int = -1
     _acknowledged: set[int] = field(default_factory=set)
+    #: sent, not acknowledged, and no longer in the spool
+    _on_its_way: set[int] = field(default_factory=set)
     _records: Iterator[Stored | Damage] | None = None
 
     def __post_init__(self) -> None:
@@ -34,8 +37,7 @@ class Lane:
         while True:
             if self._records is None:
                 first, end = bounds(self.root, self.partition)
-                # what the spool has given up is gone: its writer has counted it
-                self._next = max(self._next, first)
+                self.skip_to(first if self.end is None else min(first, self.end))
                 stop = end if self.end is None else min(end, self.end)
                 if self._next >= stop:
                     return None
@@ -56,6 +58,8 @@ class Lane:
                 self._next = max(self._next, item.offset + item.records)
                 continue
             self._next = item.offset + 1
+            if item.offset in self._acknowledged:
+                continue  # before the producer was made anew
             return item
 
     def _advanced(self) -> bool:
@@ -66,24 +70,36 @@ class Lane:
 
     def acknowledge(self, offset: int) -> None:
         """Kafka has that record, or nobody ever will."""
+        self._on_its_way.discard(offset)
+        if offset < self.base:
+            return
         self._acknowledged.add(offset)
         while self.base in self._acknowledged:
             self._acknowledged.remove(self.base)
             self.base += 1
 
     def skip_to(self, first: int) -> None:
-        """The spool holds nothing below this any more."""
-        self.base = max(self.base, first)
-        self._acknowledged = {offset for offset in self._acknowledged if offset >= self.base}
-        self._next = max(self._next, self.base)
+        """The spool holds nothing below this any more. What is on its way is lost only if it is not acknowledged (see `again`)."""
+        if first <= self.base:
+            return
+        for offset in range(self.base, first):
+            if offset not in self._acknowledged:
+                if offset < self._next:
+                    self._on_its_way.add(offset)
+                else:
+                    self.lost += 1
+        self.base = first
+        self._acknowledged = {offset for offset in self._acknowledged if offset >= first}
+        self._next = max(self._next, first)
         while self.base in self._acknowledged:
             self._acknowledged.remove(self.base)
             self.base += 1
 
     def again(self) -> None:
-        """Send from the oldest that is not acknowledged: what was sent beyond it may be sent twice, and counts once."""
+        """Send from the oldest that is not acknowledged: what was acknowledged without our hearing of it is sent twice, and counts once."""
+        self.lost += len(self._on_its_way)
+        self._on_its_way.clear()
         self._next = self.base
-        self._acknowledged.clear()
         self._records = None
 
     @property

@@ -41,6 +41,8 @@ _TIDY_S = 1.0
 _LOOK_S = 2.0
 #: How long the end waits for what is written and not acknowledged.
 _LAST_S = 3.0
+#: A producer that hears nothing for so long is asked about, and then again as often: kafka-python does not say why.
+_SILENT_S, _ASK_S = 10.0, 15.0
 _FIRST_RETRY_S, _LAST_RETRY_S = 0.5, 15.0
 #: Records given to the producer in one go, before acknowledgements are looked at again.
 _AT_ONCE = 256
@@ -67,16 +69,17 @@ class ShippingState(msgspec.Struct):
 class Shipper:
     """Ships every partition of a spool until stopped. WattlakeError if another process ships it.
 
-    root: the spool. replay: whether a backlog is held to its pace. All is done in `step`, which `run`
+    root: the spool. replay: whether a backlog is held to its pace. amiss: says why no broker answers, '' if it
+    finds nothing. All is done in `step`, which `run`
     repeats in its thread; other threads look at `state`, `error` and the counts, set `stop`, and set
     `wake` when there is something new.
     """
 
     def __init__(self, root: Path, log: KafkaLog, config: KafkaConfig, *, replay: bool = True,
-                 make: Callable[[KafkaLog, KafkaConfig], Producer] = Producer) -> None:
+                 make: Callable[[KafkaLog, KafkaConfig], Producer] = Producer, amiss: Callable[[], str] | None = None) -> None:
         self.root, self.log, self.config = root, log, config
         self.stop, self.wake = threading.Event(), threading.Event()
-        self._make = make
+        self._make, self._amiss = make, amiss
         self._producer: Producer | None = None
         self._fingerprint: tuple[object, ...] = ()
         self._outcomes: SimpleQueue[tuple[int, Lane, int, int, BaseException | None]] = SimpleQueue()
@@ -88,7 +91,7 @@ class Shipper:
         self._generation = 0
         self._pace = Pace(config.replay_mib_per_s * 2**20 if replay else None, time.monotonic())
         self._retry_at, self._retry_s = 0.0, _FIRST_RETRY_S
-        self._tidy_at = self._look_at = 0.0
+        self._tidy_at = self._look_at = self._ask_at = 0.0
         #: records of batches that were too large: each is sent by itself. alone: the one that is on its way. held: the next
         self._suspects: set[tuple[str, int]] = set()
         self._alone: tuple[str, int] | None = None
@@ -98,6 +101,8 @@ class Shipper:
         #: why nothing can be shipped now; why a record was set aside
         self.error = self.refusal = ""
         self.acked = self.damaged = self.refused = self.rebuilt = 0
+        #: records that the spool gave up, being full, before they were sent
+        self.lost = 0
         self.last_ack_ms = 0
         self._lock = self._claim()
         #: as of a second ago at most, while it runs
@@ -181,6 +186,12 @@ class Shipper:
 
     def _discard(self, why: str) -> None:
         """Build the producer anew, and send again all that it has not had acknowledged."""
+        if self._producer is not None:
+            self._producer.close()
+            self._producer = None
+        # what it has had acknowledged until now; that the rest failed is no news
+        self._hear()
+        self._failed.clear()
         self.error = why
         self._generation += 1
         self.rebuilt += 1
@@ -190,9 +201,6 @@ class Shipper:
         for lanes in self._lanes.values():
             for lane in lanes:
                 lane.again()
-        if self._producer is not None:
-            self._producer.close()
-            self._producer = None
         self._later(time.monotonic())
 
     def _watch(self, now: float) -> None:
@@ -207,11 +215,16 @@ class Shipper:
             self._retry_at = now
             return
         oldest = next(iter(self._in_flight.values()), None)
-        if oldest is not None and now - oldest[1] > self.config.stuck_s:
+        silent_s = now - oldest[1] if oldest is not None else 0.0
+        if silent_s > self.config.stuck_s:
             self._discard(f"no acknowledgement for {self.config.stuck_s:g} s: the brokers do not answer, or too few of them are in sync")
-        elif fingerprint(self.config) != self._fingerprint and not self._in_flight:
+        # a producer that is not let in any more goes on trying with what it was given
+        elif (silent_s > _SILENT_S or not self._in_flight) and fingerprint(self.config) != self._fingerprint:
             self._discard("a certificate or password has been renewed")
             self._retry_at, self.error = now, ""
+        elif silent_s > _SILENT_S and self._amiss is not None and now >= self._ask_at:
+            self._ask_at = now + _ASK_S
+            self.error = self._amiss() or self.error
 
     def _hear(self) -> int:
         heard = 0
@@ -244,7 +257,9 @@ class Shipper:
         for name in partitions(self.root):
             if name not in self._lanes:
                 spans = self._stored[name] = cursor.load(self.root / name)
-                self._lanes[name] = [Lane(self.root, name, start, end) for start, end in spans]
+                first = bounds(self.root, name)[0]
+                # without a cursor nobody knows whether what the spool no longer has was shipped: it is not called lost
+                self._lanes[name] = [Lane(self.root, name, start or first, end) for start, end in spans]
 
     def _split(self) -> None:
         """Where much has piled up, let what comes from now on go beside it."""
@@ -371,6 +386,7 @@ class Shipper:
             for lane in lanes:
                 lane.skip_to(first if lane.end is None else min(first, lane.end))
                 self.damaged, lane.damaged = self.damaged + lane.damaged, 0
+                self.lost, lane.lost = self.lost + lane.lost, 0
             lanes[:] = [lane for lane in lanes if not lane.done]
             spans = [(lane.base, lane.end) for lane in lanes]
             if spans != self._stored[name]:
@@ -417,5 +433,7 @@ class Shipper:
 def said(error: BaseException) -> str:
     """An error of kafka-python in a few words."""
     text = str(error).strip().splitlines()
+    if isinstance(error, WattlakeError):
+        return text[0][:300]
     name = type(error).__name__
     return f"{name}: {text[0][:300]}" if text and text[0] and not text[0].startswith(name) else (text[0][:300] if text and text[0] else name)

@@ -1,0 +1,144 @@
+"""What lets in is taken away while records flow, and given again: the agent says which, and goes on by itself."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from kafka.admin import (
+    ACL,
+    ACLOperation,
+    ACLPermissionType,
+    ACLResourcePatternType,
+    ResourcePattern,
+    ResourceType,
+    ScramMechanism,
+    UserScramCredentialUpsertion,
+)
+
+from at_work import WATTLAKE, until
+from broker import READY_S
+from guarded import Guarded
+from guarded import make as make_guarded
+from secured import ADMIN, Authority
+from topics import Topics
+
+
+@pytest.fixture(scope="module")
+def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
+    """Who signs for agents."""
+    return Authority(tmp_path_factory.mktemp("agents-ca"), "agents")
+
+
+@pytest.fixture(scope="module")
+def own_guarded(tmp_path_factory: pytest.TempPathFactory, authority: Authority) -> Iterator[Guarded]:
+    """A guarded Kafka of this file's own, which may be killed, and trusts that authority too."""
+    made = make_guarded(tmp_path_factory.mktemp("own-guarded"))
+    made.kafka.properties["ssl.truststore.certificates"] += authority.ca_file.read_text()
+    made.kafka.start(READY_S)
+    yield made
+    made.kafka.brokers[0].kill()
+
+
+def topics_of(place: Guarded, prefix: str) -> Topics:
+    return Topics(f"kafka:{place.server}", prefix, security_protocol="SASL_SSL", username=ADMIN, ca_file=str(place.ca_file),
+                  password_file=str(place.password_file(place.kafka.users[ADMIN])))
+
+
+def rights(topics: Topics, principal: str) -> list[Any]:
+    """What an agent needs."""
+    pattern = ResourcePattern(ResourceType.TOPIC, topics.prefix, ACLResourcePatternType.PREFIXED)
+    return [ACL(f"User:{principal}", "*", operation, ACLPermissionType.ALLOW, pattern) for operation in (ACLOperation.WRITE, ACLOperation.DESCRIBE)]
+
+
+def grant(topics: Topics, principal: str) -> None:
+    with topics.admin() as admin:
+        assert not admin.create_acls(rights(topics, principal))["failed"]
+
+
+def revoke(topics: Topics, principal: str) -> None:
+    with topics.admin() as admin:
+        admin.delete_acls(rights(topics, principal))
+
+
+def set_password(topics: Topics, user: str, password: str) -> None:
+    with topics.admin() as admin:
+        assert admin.alter_user_scram_credentials([UserScramCredentialUpsertion(user, ScramMechanism.SCRAM_SHA_512, password.encode())]) == {user: None}
+
+
+@pytest.mark.slow
+def test_rights_are_revoked_and_granted_again(own_guarded: Guarded, topic_prefix: str, world: Callable[..., Any], tmp_path: Path) -> None:
+    topics = topics_of(own_guarded, topic_prefix)
+    user = topic_prefix + "agent"
+    set_password(topics, user, "first")
+    grant(topics, user)
+    here = world(topics, own_guarded.user())
+    mine = own_guarded.user(user, "first")
+    agent = here.agent(environment=mine)
+    here.follow()
+
+    revoke(topics, user)
+    until(lambda: agent.status()[0]["shipping_error"], "the agent says that it is denied")
+    shown, _ = agent.status()
+    assert shown["shipping"] == "cannot ship"
+    assert "uthoriz" in shown["shipping_error"]
+    assert topic_prefix in shown["shipping_error"], "by the topic's name"
+    until(lambda: agent.status()[0]["state"] == "unhealthy", "and that it is not healthy")
+    assert "uthoriz" in agent.status()[1]
+    grant(topics, user)
+    here.alive()
+    assert agent.status()[0]["state"] == "healthy"
+
+    began = time.monotonic()
+    # an agent's principal writes, and reads nothing
+    asked = subprocess.run([WATTLAKE, "run", "--log", topics.log.address, "--lake", str(tmp_path / "not-mine")], cwd=tmp_path, capture_output=True, text=True,
+                           env={**os.environ, "HOME": str(tmp_path), "WATTLAKE_KAFKA_PREFIX": topic_prefix, **mine}, timeout=120)
+    assert asked.returncode == 1, asked.stderr
+    assert "may not be read" in asked.stderr
+    assert "READ" in asked.stderr
+    assert topic_prefix in asked.stderr
+    assert time.monotonic() - began < 45, "without waiting for what never comes"
+    here.settle()
+
+
+@pytest.mark.slow
+def test_a_password_is_rotated_and_a_certificate_expires_and_is_renewed(own_guarded: Guarded, authority: Authority, topic_prefix: str,
+                                                                     world: Callable[..., Any]) -> None:
+    topics = topics_of(own_guarded, topic_prefix)
+    user, name = topic_prefix + "agent", topic_prefix + "mutual"
+    set_password(topics, user, "first")
+    grant(topics, user)
+    grant(topics, f"CN={name}")
+    here = world(topics, own_guarded.user())
+    password_file = own_guarded.password_file("first")
+    by_password = here.agent("n1", environment=own_guarded.user(user, "first") | {"WATTLAKE_KAFKA_PASSWORD_FILE": str(password_file)})
+    shown = authority.issue(name, timedelta(seconds=20))
+    expiry = time.monotonic() + 20
+    by_certificate = here.agent("n2", log=f"kafka:{own_guarded.mutual}", environment={
+        "WATTLAKE_KAFKA_SECURITY_PROTOCOL": "SSL", "WATTLAKE_KAFKA_CA_FILE": str(own_guarded.ca_file), "WATTLAKE_KAFKA_CERT_FILE": str(shown.cert_file),
+        "WATTLAKE_KAFKA_KEY_FILE": str(shown.key_file)})
+    for agent in (by_password, by_certificate):
+        until(lambda: agent.status()[0].get("records_acknowledged"), "it sends")  # noqa: B023
+    here.follow()
+
+    set_password(topics, user, "second")
+    time.sleep(max(0.0, expiry - time.monotonic()))
+    # who is in stays in until the connection ends
+    own_guarded.kafka.brokers[0].kill()
+    own_guarded.kafka.brokers[0].restart(120)
+    until(lambda: "wrong password" in (by_password.status()[0]["shipping_error"] or ""), "the old password is not taken, and that is told")
+    until(lambda: "certificate" in (by_certificate.status()[0]["shipping_error"] or ""), "an expired certificate is told of")
+    assert "expired" in by_certificate.status()[0]["shipping_error"]
+
+    password_file.write_text("second\n")
+    authority.issue(name)
+    here.alive()
+    for agent in (by_password, by_certificate):
+        assert agent.status()[0]["state"] == "healthy"
+    here.settle()
