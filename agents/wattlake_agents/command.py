@@ -117,7 +117,12 @@ def main() -> None:
     debug = "--debug" in sys.argv or bool(os.environ.get("WATTLAKE_DEBUG"))
     interrupts = _Interrupts()
     try:
-        app(prog_name="wattlake")
+        try:
+            app(prog_name="wattlake")
+        except SystemExit:
+            # little output is written only now; were it left to Python's own end, that would tell of a pipe without a reader
+            sys.stdout.flush()
+            raise
     except KeyboardInterrupt:
         sys.exit(INTERRUPTED)
     except WattlakeError as error:

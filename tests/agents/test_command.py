@@ -39,3 +39,18 @@ def test_nothing_asked_for_is_a_mistake_of_usage_that_shows_the_help() -> None:
     done = wattlake()
     assert done.returncode == 2
     assert "Commands:" in done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("arguments", [("--version",), ("agent", "status", "--format", "json")])
+def test_a_reader_that_goes_away_is_no_error_to_be_told_of(tmp_path: Path, arguments: tuple[str, ...]) -> None:
+    # an unbuffered process would not have its output lie until its end
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
+    done = subprocess.Popen([Path(sys.executable).with_name("wattlake"), *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+                            env=environment | {"WATTLAKE_AGENT_STATE_DIR": str(tmp_path)})
+    assert done.stdout is not None
+    assert done.stderr is not None
+    done.stdout.close()
+    said = done.stderr.read()
+    assert done.wait(30) == 1
+    assert "Error" not in said
+    assert "Exception" not in said

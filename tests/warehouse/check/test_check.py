@@ -13,6 +13,8 @@ from lakes import run
 from logs import Log
 from wattlake_contracts.tables import TABLES
 from wattlake_pipelines.lake.committer import Committer
+from wattlake_warehouse.check.cli import line
+from wattlake_warehouse.check.expectations import Outcome
 from wattlake_warehouse.check.gate import CHECKED_LAYERS, contract_gate, gates, key_gate
 from wattlake_warehouse.lake import open_lake
 
@@ -185,3 +187,15 @@ def test_counters_that_were_told_otherwise_at_one_instant_are_warned_of(tmp_path
         found = connection.execute(gate.query).fetchall()
     at = "2025-10-09 09:00"
     assert found == [(f"n gpu0: in 1 hours from {at}",), (f"serving of m: at 1 instants from {at[:-2]}01",)]
+
+
+def test_a_long_example_is_cut_in_a_table_and_whole_elsewhere() -> None:
+    def shown(example: str | None, form: str) -> object:
+        return line(Outcome("g", "c", "none", True, False, 1, 1, example, "why"), form)[7]
+
+    long = "start_ms=1, " + "node=n, " * 50
+    assert (shown(long, "json"), shown(long, "csv")) == (long, long)
+    cut = str(shown(long, "table"))
+    assert len(cut) == 60
+    assert long.startswith(cut.removesuffix("…"))
+    assert [shown(e, "table") for e in ("n gpu0: 5 mJ", "two\nlines", None)] == ["n gpu0: 5 mJ", "two lines", None]

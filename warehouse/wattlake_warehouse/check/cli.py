@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import tempfile
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -13,6 +13,12 @@ from wattlake_contracts import config as configuration
 from wattlake_contracts.errors import GATE_FAILED, WattlakeError
 from wattlake_contracts.log_address import lake_root
 from wattlake_contracts.options import ConfigOption, FormatOption, LakeOption, check_format, emit, say
+
+if TYPE_CHECKING:
+    from wattlake_warehouse.check.expectations import Outcome
+
+#: A repeated key may be hundreds of letters long.
+_EXAMPLE_WIDTH = 60
 
 app = typer.Typer(rich_markup_mode=None, context_settings={"help_option_names": ["-h", "--help"]})
 
@@ -47,13 +53,22 @@ def check(
                 say(f"  {number}/{len(chosen)} {gate.name}: {sum(not o.ok for o in found)} of {len(found)} rules broken")
     shown = [o for o in outcomes if every or not o.ok]
     columns = ["gate", "columns", "rule", "blocking", "ok", "rows", "unexpected", "example", "why"]
-    emit(columns, [[o.gate, o.columns, o.form, o.blocking, o.ok, o.rows, o.unexpected, o.example, o.why] for o in shown], form)
+    emit(columns, [line(o, form) for o in shown], form)
     broken = [o for o in outcomes if not o.ok and o.blocking]
     warned = [o for o in outcomes if not o.ok and not o.blocking]
     say(f"{len(outcomes)} rules: {len(broken)} broken, {len(warned)} warnings. Data Docs: {folder / SITE / 'index.html'}")
     if broken:
         say("next: look at the rows named; `wattlake lake verify` tells whether a file was altered")
         raise typer.Exit(GATE_FAILED)
+
+
+def line(outcome: Outcome, form: str) -> list[object]:
+    """What is printed of a rule: in a table its example is cut to what there is room for, JSON and CSV have it whole."""
+    o, example = outcome, outcome.example
+    if form == "table" and example is not None:
+        example = " ".join(example.split())
+        example = example if len(example) <= _EXAMPLE_WIDTH else f"{example[: _EXAMPLE_WIDTH - 1]}…"
+    return [o.gate, o.columns, o.form, o.blocking, o.ok, o.rows, o.unexpected, example, o.why]
 
 
 def _make(folder: Path) -> None:
