@@ -14,6 +14,8 @@ import typer
 ConfigOption = Annotated[str | None, typer.Option("--config", help="wattlake.toml to read [default: ./wattlake.toml if there].", metavar="FILE")]
 LakeOption = Annotated[str | None, typer.Option("--lake", help="Folder of the lake.", metavar="DIR")]
 LogOption = Annotated[str | None, typer.Option("--log", help="The log: file:DIR or kafka:HOST:PORT.", metavar="ADDRESS")]
+TakeOverOption = Annotated[bool, typer.Option(
+    "--take-over", help="Shut out the committer that holds the lake, where it is frozen or cannot be reached; should it wake it can write nothing more.")]
 FormatOption = Annotated[str, typer.Option("--format", help="How to print data: table, json or csv.", metavar="FORMAT")]
 FORMATS = ("table", "json", "csv")
 

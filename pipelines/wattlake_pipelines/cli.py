@@ -19,7 +19,7 @@ from wattlake_contracts import config as configuration
 from wattlake_contracts.column import EARLIEST_MS, LATEST_MS
 from wattlake_contracts.errors import INCOMPLETE, UsageError, WattlakeError
 from wattlake_contracts.log_address import FileLog, KafkaLog, lake_root, log_address
-from wattlake_contracts.options import ConfigOption, FormatOption, LakeOption, LogOption, check_format, emit, say
+from wattlake_contracts.options import ConfigOption, FormatOption, LakeOption, LogOption, TakeOverOption, check_format, emit, say
 from wattlake_pipelines.lake.room import room_in
 from wattlake_pipelines.telling import Progress, accounted_line, asking, landed_line, tell_mixture, tell_places
 
@@ -56,12 +56,12 @@ def _quiet() -> None:
     warnings.filterwarnings("ignore", module="apache_beam")
 
 
-def _open(config: configuration.Config, lake: Path) -> Committer:
+def _open(config: configuration.Config, lake: Path, *, take_over: bool) -> Committer:
     from wattlake_pipelines.lake.committer import Committer
     from wattlake_pipelines.lake.seed import seed
 
     settings = {"long_gap_ms": str(round(config.pipelines.long_gap_s * 1000))}
-    committer = Committer(lake, shards=config.pipelines.shards, settings=settings)
+    committer = Committer(lake, shards=config.pipelines.shards, settings=settings, take_over=take_over)
     try:
         seed(committer)
     except BaseException:
@@ -105,7 +105,7 @@ def _source(address: FileLog | KafkaLog, config: configuration.KafkaConfig, *, a
 
 
 def _work(config_file: str | None, lake: str | None, log: str | None, form: str, beam: list[str] | None, *, landing: bool, accounting: bool,
-          ranges: int = 1, until: str | None = None, accept_gap: bool = False, every_s: float | None = None) -> None:
+          ranges: int = 1, until: str | None = None, accept_gap: bool = False, take_over: bool = False, every_s: float | None = None) -> None:
     check_format(form)
     until_ms = _until(until)
     config = configuration.load(config_file)
@@ -119,7 +119,7 @@ def _work(config_file: str | None, lake: str | None, log: str | None, form: str,
     source = None if address is None else _source(address, config.kafka, accept_gap=accept_gap, patient=every_s is not None)
     tell_places(address, target)
     progress = Progress()
-    with room_in(target), _open(config, target) as committer:
+    with room_in(target), _open(config, target, take_over=take_over) as committer:
         if source is not None:
             tell_mixture(committer, source.identity)
         if source is not None and every_s is not None:
@@ -172,7 +172,7 @@ def _follow(committer: Committer, source: Source, every_s: float, round_bytes: i
 @run_app.command(epilog=_EPILOG)
 def run(beam: BeamOptions = None, config: ConfigOption = None, lake: LakeOption = None, log: LogOption = None, form: FormatOption = "table",
         ranges: RangesOption = 1, until: UntilOption = None, accept_gap: AcceptGapOption = False, follow: FollowOption = False,
-        every: EveryOption = 5.0) -> None:
+        every: EveryOption = 5.0, take_over: TakeOverOption = False) -> None:
     """Land what is on the log, then account for it. Safe to repeat, to interrupt and to run from a timer.
 
     With --follow it goes on with what comes: what fails and may pass, such as brokers that are away, is
@@ -180,18 +180,19 @@ def run(beam: BeamOptions = None, config: ConfigOption = None, lake: LakeOption 
     """
     if follow and until is not None:
         raise typer.BadParameter("an instant makes no sense with --follow", param_hint="--until")
-    _work(config, lake, log, form, beam, landing=True, accounting=True, ranges=ranges, until=until, accept_gap=accept_gap,
+    _work(config, lake, log, form, beam, landing=True, accounting=True, ranges=ranges, until=until, accept_gap=accept_gap, take_over=take_over,
           every_s=every if follow else None)
 
 
 @land_app.command(epilog=_EPILOG)
 def land(beam: BeamOptions = None, config: ConfigOption = None, lake: LakeOption = None, log: LogOption = None, form: FormatOption = "table",
-         ranges: RangesOption = 1, accept_gap: AcceptGapOption = False) -> None:
+         ranges: RangesOption = 1, accept_gap: AcceptGapOption = False, take_over: TakeOverOption = False) -> None:
     """Land what is on the log: check, deduplicate, sort, and commit it to the lake as Parquet."""
-    _work(config, lake, log, form, beam, landing=True, accounting=False, ranges=ranges, accept_gap=accept_gap)
+    _work(config, lake, log, form, beam, landing=True, accounting=False, ranges=ranges, accept_gap=accept_gap, take_over=take_over)
 
 
 @account_app.command(epilog=_EPILOG)
-def account(beam: BeamOptions = None, config: ConfigOption = None, lake: LakeOption = None, form: FormatOption = "table", until: UntilOption = None) -> None:
+def account(beam: BeamOptions = None, config: ConfigOption = None, lake: LakeOption = None, form: FormatOption = "table", until: UntilOption = None,
+            take_over: TakeOverOption = False) -> None:
     """Account for what has landed: energy, emissions and embodied carbon of all that has changed."""
-    _work(config, lake, None, form, beam, landing=False, accounting=True, until=until)
+    _work(config, lake, None, form, beam, landing=False, accounting=True, until=until, take_over=take_over)

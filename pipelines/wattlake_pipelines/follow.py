@@ -19,7 +19,7 @@ from wattlake_pipelines.land.source import Source
 #: A round takes no more than this of the log, so that a backlog is worked off in steps that each end in a commit.
 ROUND_BYTES = 64 * 2**20
 #: So many commits make so many small files; upkeep makes them few again.
-_MAINTAIN_ROUNDS = 100
+_MAINTAIN_ROUNDS = 40
 _KEEP_DAYS = 7.0
 _FIRST_RETRY_S, _LAST_RETRY_S = 1.0, 15.0
 

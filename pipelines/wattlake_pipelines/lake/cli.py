@@ -9,10 +9,14 @@ import typer
 from wattlake_contracts import config as configuration
 from wattlake_contracts.errors import FAILED
 from wattlake_contracts.log_address import lake_root
-from wattlake_contracts.options import ConfigOption, FormatOption, LakeOption, check_format, emit, say
+from wattlake_contracts.options import ConfigOption, FormatOption, LakeOption, TakeOverOption, check_format, emit, say
 
 app = typer.Typer(rich_markup_mode=None, no_args_is_help=True, help="Status, upkeep and verification of the lake.",
                   context_settings={"help_option_names": ["-h", "--help"]})
+
+
+KeepDaysOption = Annotated[float, typer.Option(
+    "--keep-days", min=0, help="Keep snapshots for so many days, thinned to one an hour after ten minutes and one a day after two days; older ones go.")]
 
 
 @app.command()
@@ -32,7 +36,8 @@ def status(config: ConfigOption = None, lake: LakeOption = None, form: FormatOpt
 
 @app.command()
 def maintain(config: ConfigOption = None, lake: LakeOption = None, form: FormatOption = "table",
-             keep_days: Annotated[float, typer.Option("--keep-days", min=0, help="Keep the snapshots of so many days; older ones go.")] = 30.0) -> None:
+             keep_days: KeepDaysOption = 30.0,
+             take_over: TakeOverOption = False) -> None:
     """Merge small files, drop old snapshots, and delete what a killed process left. Safe at any time but during a run."""
     check_format(form)
     from wattlake_pipelines.lake import meta
@@ -44,13 +49,13 @@ def maintain(config: ConfigOption = None, lake: LakeOption = None, form: FormatO
     with room_in(root):
         give_up_reserve(root)
         meta.read(root)
-        with Committer(root) as committer:
+        with Committer(root, take_over=take_over) as committer:
             done = upkeep(committer, keep_days=keep_days, thorough=True)
     emit(["merged_files", "expired_snapshots", "orphans"], [[done.merged_files, done.expired_snapshots, done.orphans]], form)
 
 
 @app.command()
-def verify(config: ConfigOption = None, lake: LakeOption = None, form: FormatOption = "table") -> None:
+def verify(config: ConfigOption = None, lake: LakeOption = None, form: FormatOption = "table", take_over: TakeOverOption = False) -> None:
     """Compare every file's bytes with the sha256 that was committed. Exit code 1 if one differs."""
     check_format(form)
     from wattlake_pipelines.lake import meta
@@ -61,7 +66,7 @@ def verify(config: ConfigOption = None, lake: LakeOption = None, form: FormatOpt
     root = lake_root(configuration.load(config), lake)
     with room_in(root):
         meta.read(root)
-        with Committer(root) as committer:
+        with Committer(root, take_over=take_over) as committer:
             checked, faults = compare(committer)
     emit(["path", "what"], [[f.path, f.what] for f in faults], form)
     say(f"{checked} files checked, {len(faults)} faults")
