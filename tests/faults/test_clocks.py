@@ -1,0 +1,59 @@
+"""Clocks that step, partitions that are idle, and two machines that take each other's name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from lakes import dump, rows, run
+from logs import Log
+from oracles import check_conserved, seen
+from topics import Topics
+from wattlake_pipelines.dev.kafka import Kafka
+
+T0 = 1_760_000_000_000
+HOUR = 3_600_000
+
+
+@pytest.mark.slow
+def test_records_of_clocks_that_step_are_landed_and_instants_that_cannot_be_are_rejected(kafka: Kafka, topic_prefix: str, tmp_path: Path) -> None:
+    topics = Topics(kafka.address, topic_prefix, partitions=6)
+    log, lake = Log(tmp_path / "log"), tmp_path / "lake"
+    # when its writer believes it was written: right, an hour off, in 1970, and in nanoseconds
+    clocks = [T0, T0 - HOUR, T0 + HOUR, 5_000, 0, T0 * 1_000_000]
+    for number in range(60):
+        log.put("readings", [{"node": "n1", "device": "gpu0", "device_kind": "gpu", "ts_ms": T0 + 1000 * number, "energy_mj": 500 * number}],
+                node="n1", appended_ms=clocks[number % len(clocks)] or 1)
+        if number in (20, 40):  # rounds of landing between, with five idle partitions
+            topics.ship(log.root)
+            run(lake, topics.source(), shipped=True)
+    topics.ship(log.root)
+    run(lake, topics.source(), shipped=True)
+    assert rows(lake, "SELECT sum(energy_mj)::BIGINT FROM lake.fact_energy") == [(59 * 500,)]
+    assert rows(lake, "SELECT max(watermark_ms) FROM lake.commits") == [(T0 + 59_000,)], "a wrong clock does not move the end of the data"
+    # what a clock in 1970 wrote down tells of what has not happened yet by that clock: it is not believed, and that is told
+    check_conserved(lake, topics, [log.root], tmp_path, rejected=20)
+
+    facts = dump(lake)
+    for ts in (5_000, T0 * 1_000_000, T0 * 1_000):
+        log.put("readings", [{"node": "n1", "device": "gpu0", "device_kind": "gpu", "ts_ms": ts, "energy_mj": 10**9}], node="n1", appended_ms=T0)
+    topics.ship(log.root)
+    run(lake, topics.source())
+    assert len(rows(lake, "SELECT reason FROM lake.rejects WHERE seq >= 60 AND reason LIKE '%ts_ms%'")) == 3
+    assert dump(lake) == facts
+    assert len(seen(lake)) == 63
+
+
+@pytest.mark.slow
+def test_machines_of_one_image_under_one_name_both_keep_their_records(kafka: Kafka, topic_prefix: str, world: Callable[..., Any]) -> None:
+    here = world(Topics(kafka.address, topic_prefix))
+    # both read the same machine's id and the same boot's id
+    clones = [here.agent("n1", name=name) for name in ("clone-a", "clone-b")]
+    here.follow()
+    here.alive()
+    assert len({clone.beat()["boot"] for clone in clones}) == 2
+    here.settle()
+    assert rows(here.lake, "SELECT count(DISTINCT boot) FROM lake.raw_readings WHERE node = 'n1'") == [(2,)]
