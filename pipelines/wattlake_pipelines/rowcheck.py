@@ -124,7 +124,8 @@ def _has_nul(values: pa.ChunkedArray) -> bool:
     for chunk in values.chunks:
         _, ends, data = chunk.buffers()
         if len(chunk) and data is not None:
-            span = np.frombuffer(ends, np.int32)[chunk.offset : chunk.offset + len(chunk) + 1]
+            # a buffer that came over the wire may end with bytes that are no offset
+            span = np.frombuffer(ends, np.int32, count=chunk.offset + len(chunk) + 1)[chunk.offset :]
             used = np.frombuffer(data, np.uint8)[span[0] : span[-1]]
             if used.size and used.min() == 0:
                 return True
