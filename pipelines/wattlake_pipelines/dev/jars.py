@@ -6,6 +6,7 @@ import fcntl
 import hashlib
 import os
 import shutil
+import ssl
 import sys
 import tempfile
 import tomllib
@@ -121,6 +122,7 @@ def _verify(jar: Jar, path: Path, next_step: str) -> None:
 
 def _fetch(server: str, jars: list[Jar], folder: Path) -> None:
     """Put jars into the folder, each under its name only when it is verified: what has come stays, whatever happens to the next one."""
+    _trust_as_the_system_does()
     say(f"fetching {len(jars)} jars for {server}, once, into {folder}")
     shown = sys.stderr.isatty()
     try:
@@ -138,6 +140,13 @@ def _fetch(server: str, jars: list[Jar], folder: Path) -> None:
     finally:
         if shown:
             print("\r\x1b[K", end="", file=sys.stderr, flush=True)
+
+
+def _trust_as_the_system_does() -> None:
+    """Let requests know the authorities that OpenSSL does: a proxy's own is in no list that came with a package."""
+    known = ssl.get_default_verify_paths().cafile
+    if known and not os.environ.get("REQUESTS_CA_BUNDLE"):
+        os.environ["REQUESTS_CA_BUNDLE"] = known
 
 
 def maven(cache: Path) -> MavenContext:
