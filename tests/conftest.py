@@ -11,7 +11,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 # what tests share (writing logs, dumping lakes) is imported from here, by plain name
 sys.path.insert(0, str(ROOT / "tests" / "support"))
-pytest_plugins = ("broker", "job_server", "guarded")
+pytest_plugins = ("broker", "job_server", "guarded", "shims")
 
 
 @pytest.fixture(scope="session")

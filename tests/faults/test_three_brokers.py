@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from typing import Any
 
@@ -26,14 +25,15 @@ def test_one_of_three_brokers_may_die_and_two_lose_nothing(own_kafka: Callable[.
     here.alive()
 
     two.kill()
-    time.sleep(3)  # what was on its way
-    acked = agent.status()[0]["records_acknowledged"]
-    assert acked > 0
+    # what was on its way has come by then
     until(lambda: "it sends nothing" in agent.status()[1], "an agent that sends nothing says so")
+    before = agent.status()[0]
+    acked = before["records_acknowledged"]
+    assert acked > 0
+    until(lambda: agent.status()[0]["backlog_records"] >= before["backlog_records"] + 5, "it reads on")
     shown, complaint = agent.status()
     assert shown["records_acknowledged"] == acked, "one broker alone acknowledges nothing"
     assert shown["state"] == "unhealthy"
-    assert shown["backlog_records"] > 20
     assert f"records wait): {shown['shipping_error']}" in complaint or shown["shipping_error"] is None
     assert 'cause="sends_nothing",node="n1"} 1' in agent.metrics() or 'node="n1",cause="sends_nothing"} 1' in agent.metrics()
 

@@ -51,7 +51,7 @@ class Books:
         files, dirty, watermark = [], [], -1
         for shard, raws in sorted(parts.items()):
             if shard == BOOK:
-                booked = write_book(raws, seen, folder, folder.name)
+                booked = write_book(raws, seen, folder, folder.name, self._batch + 1)
                 files, dirty, watermark = files + booked.files, dirty + booked.dirty, max(watermark, booked.watermark_ms)
                 continue
             pieces = [ReadingPiece.from_bytes(raw) for raw in raws]

@@ -33,7 +33,10 @@ def rows(lake: Path, sql: str) -> list[tuple[object, ...]]:
 def dump(lake: Path) -> dict[str, str]:
     """sha256 of the sorted dump of every fact table."""
     with Committer(lake) as committer:
-        return {
-            name: hashlib.sha256("\n".join(map(repr, committer.query(f"SELECT * FROM lake.{name} ORDER BY ALL").fetchall())).encode()).hexdigest()
-            for name in FACTS
-        }
+        return dump_of(committer)
+
+
+def dump_of(committer: Committer) -> dict[str, str]:
+    """The same of a lake that is open."""
+    return {name: hashlib.sha256("\n".join(map(repr, committer.query(f"SELECT * FROM lake.{name} ORDER BY ALL").fetchall())).encode()).hexdigest()
+            for name in FACTS}

@@ -56,19 +56,6 @@ def test_a_commit_whose_answer_is_lost_counts_if_it_was_made(arrives: bool, worl
     assert rows(lake, "SELECT attempt FROM lake.commits WHERE attempt IN ('lost', 'next') ORDER BY batch") == [("lost",)] * arrives + [("next",)]
 
 
-@pytest.fixture(scope="session")
-def faulty_disk(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The library that lets the disk below a catalogue fail."""
-    compiler = shutil.which("cc") or shutil.which("gcc")
-    if compiler is None:
-        if os.environ.get("CI"):
-            pytest.fail("needs a C compiler")
-        pytest.skip("needs a C compiler, and there is none")
-    made = tmp_path_factory.mktemp("shim") / "faulty_disk.so"
-    subprocess.run([compiler, "-shared", "-fPIC", "-o", str(made), str(Path(__file__).with_name("faulty_disk.c")), "-ldl"], check=True)
-    return made
-
-
 def _with_fault(lake: Path, log: Path, fault: str, library: Path, nth: int = 1) -> subprocess.Popen[str]:
     """A process whose disk fails as it commits for the nth time."""
     armed = lake.parent / "armed"

@@ -1,0 +1,30 @@
+"""Libraries that come between a process and its kernel (LD_PRELOAD), compiled once per worker of a run.
+
+A plugin of pytest.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+
+def _compiled(name: str, folder: Path) -> Path:
+    compiler = shutil.which("cc") or shutil.which("gcc")
+    if compiler is None:
+        if os.environ.get("CI"):
+            pytest.fail("needs a C compiler")
+        pytest.skip("needs a C compiler, and there is none")
+    made = folder / f"{name}.so"
+    subprocess.run([compiler, "-shared", "-fPIC", "-o", str(made), str(Path(__file__).with_name(f"{name}.c")), "-ldl"], check=True)
+    return made
+
+
+@pytest.fixture(scope="session")
+def faulty_disk(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The library that lets the disk below a catalogue fail."""
+    return _compiled("faulty_disk", tmp_path_factory.mktemp("shim"))
