@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import re
+from dataclasses import dataclass, field
 
 from wattlake_contracts.kind import VERSION
 
 ARROW = "application/vnd.apache.arrow.stream"
 JSON = "application/json"
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,12 +29,16 @@ class Meta:
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """One record. (node, boot, seq) is its identity, fixed when it is first written down."""
+    """One record. (node, boot, seq) is its identity, fixed when it is first written down.
+
+    crc: as of Stored, where it goes on without its place.
+    """
 
     meta: Meta
     seq: int
     appended_ms: int
     payload: bytes | memoryview
+    crc: int = field(default=0, compare=False)
 
     @property
     def ce_id(self) -> str:
@@ -66,3 +72,9 @@ class Damage:
     reason: str
     raw: bytes
     lost: bool = True
+
+
+def control_character(text: str) -> int | None:
+    """Where a name holds its first control character; None if it holds none. A NUL would end it in the lake's catalogue."""
+    found = _CONTROL.search(text)
+    return None if found is None else found.start()

@@ -232,12 +232,20 @@ REJECTED = Table(
     ("kind", "place", "reason", "body"),
 )
 SEEN = Table(
-    "seen", "book", "The records already landed: intervals of seq per writer and boot.",
+    "seen", "book", "The records already landed: intervals of seq per writer and boot; of messages known by their place, one interval per partition.",
     (
         text("node", "the writer", required=True), text("boot", "one life of it", required=True),
         count("from_seq", "first of the interval", required=True), count("to_seq", "one past the last", required=True),
     ),
     ("node", "boot", "from_seq"),
+)
+SEEN_EVENTS = Table(
+    "seen_events", "book", "The CloudEvents of other programs landed of late, in files sorted by event.",
+    (
+        text("event", "hash of its source and id", required=True),
+        count("batch", "the landing that took it; after 100 days with commits it is forgotten", required=True),
+    ),
+    ("event",),
 )
 LOG_POSITIONS = Table(
     "log_positions", "book", "How far each partition of the log is landed.",
@@ -337,7 +345,7 @@ TABLES: dict[str, Table] = {
         REF_SITES, REF_GRID, REF_EMBODIED, REF_INSTRUMENTS,
         FACT_ENERGY, FACT_EMISSIONS, FACT_EMBODIED, FACT_TRANSFERS, FACT_SERVING,
         DIM_JOBS, DIM_NODES, DIM_DEVICES, DIM_MODELS,
-        REJECTED, SEEN, LOG_POSITIONS, READING_BOUNDS, DIRTY, FILES, COMMITS,
+        REJECTED, SEEN, SEEN_EVENTS, LOG_POSITIONS, READING_BOUNDS, DIRTY, FILES, COMMITS,
         ACCOUNTED_JOBS, ACCOUNTED_PLACES, ACCOUNTED_DEVICES, ACCOUNTED_ITEMS,
     )
 }

@@ -15,7 +15,11 @@ import pyarrow.compute as pc
 
 from wattlake_contracts.column import Column, Type
 from wattlake_contracts.kind import AHEAD_MS, Kind, Rule
+from wattlake_contracts.kinds import REJECTS
 from wattlake_pipelines.arrow_schema import conform, kind_schema
+
+#: A longer text in a row is a mistake, and every reader would carry it. Rejects keep what was given, which has a limit of its own.
+MAX_TEXT_BYTES = 64 * 2**10
 
 
 class Checked(NamedTuple):
@@ -56,6 +60,8 @@ def check(table: pa.Table, kind: Kind, appended_ms: pa.Array | pa.ChunkedArray |
     table = conform(table, kind_schema(kind))
     terms = written or {}
     faults = [found for c in kind.columns for found in _column_faults(table.column(c.name), c, terms.get(c.name))]
+    if kind.name != REJECTS.name:
+        faults += [found for c in kind.columns if c.type is Type.STRING for found in _length_fault(table.column(c.name), c, terms.get(c.name))]
     faults += [found for rule in kind.rules if (found := _rule_fault(table, kind, rule, terms)) is not None]
     if appended_ms is not None:
         for name in kind.happened:
@@ -130,6 +136,15 @@ def _has_nul(values: pa.ChunkedArray) -> bool:
             if used.size and used.min() == 0:
                 return True
     return False
+
+
+def _length_fault(values: pa.ChunkedArray, column: Column, written: Written | None) -> list[pa.ChunkedArray]:
+    # almost always all texts together are shorter than the limit, or each one is looked at for a nanosecond
+    if values.nbytes <= MAX_TEXT_BYTES or (pc.max(pc.binary_length(values)).as_py() or 0) <= MAX_TEXT_BYTES:
+        return []
+    lengths = pc.binary_length(values)
+    wrong = pc.fill_null(pc.greater(lengths, MAX_TEXT_BYTES), False)
+    return [_say(wrong, f"{written.name if written else column.name} is a text of ", lengths, f" bytes, over the limit of {MAX_TEXT_BYTES}")]
 
 
 def _choice_fault(values: pa.ChunkedArray, column: Column) -> list[pa.ChunkedArray]:

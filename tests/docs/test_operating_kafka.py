@@ -85,5 +85,5 @@ def test_from_nothing_to_a_secured_set_of_topics(tmp_path: Path, environment: di
 
 
 def test_the_page_names_what_the_tests_run() -> None:
-    assert len(scripts()) == 8
+    assert len(scripts()) == 9
     assert (ROOT / PAGE).read_text(encoding="utf-8").count(BROKER) == 3

@@ -15,7 +15,7 @@ from wattlake_contracts.kind import AHEAD_MS, Kind
 from wattlake_contracts.kinds import KINDS
 from wattlake_contracts.tables import TABLES
 from wattlake_pipelines.arrow_schema import ARROW_TYPES, conform, kind_schema, table_schema
-from wattlake_pipelines.rowcheck import check
+from wattlake_pipelines.rowcheck import MAX_TEXT_BYTES, check
 
 NOW = 1_700_000_000_000
 READINGS = KINDS["readings"]
@@ -199,3 +199,11 @@ def test_schemas_follow_the_contract() -> None:
         assert [(f.name, f.type) for f in kind_schema(kind)] == [(c.name, ARROW_TYPES[c.type]) for c in kind.columns]
     for table in TABLES.values():
         assert tuple(table_schema(table).names) == table.names
+
+
+def test_a_text_may_be_so_long_and_no_longer() -> None:
+    texts = ["é" * (MAX_TEXT_BYTES // 2), "é" * (MAX_TEXT_BYTES // 2) + "x", None, "short"]
+    row = {"job": "j", "node": "n", "start_ms": 1_700_000_000_000}
+    checked = check(pa.Table.from_pylist([row | {"project": t} for t in texts], kind_schema(KINDS["jobs"])), KINDS["jobs"])
+    assert checked.bad_index.tolist() == [1]
+    assert checked.reasons.to_pylist() == ["project is a text of 65537 bytes, over the limit of 65536"]

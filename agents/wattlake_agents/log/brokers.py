@@ -124,6 +124,23 @@ class Brokers:
         why = ", ".join(sorted({getattr(error, "__name__", str(error)) for error in result["failed"]}))
         return {what: why for acl, what in acls.items() if acl not in result["succeeded"]}
 
+    def disallow(self, principal: str, rights: Sequence[tuple[str, str]]) -> dict[tuple[str, str], str]:
+        """Take rights on topics back that `allow` gives; by (topic, right) why not, or '' where there was none. rights: (topic, e.g. WRITE)."""
+        from kafka.admin import ACLFilter, ACLOperation, ACLPermissionType, ResourcePattern, ResourcePatternFilter, ResourceType
+        from kafka.admin import ACLResourcePatternType as PatternType
+
+        def of(topic: str | None, operation: Any) -> Any:
+            pattern = ResourcePattern(ResourceType.TOPIC, topic) if topic else ResourcePatternFilter(ResourceType.TOPIC, None, PatternType.LITERAL)
+            return ACLFilter(principal, "*", operation, ACLPermissionType.ALLOW, pattern)
+
+        with told(self._log):
+            results = self._admin.delete_acls([of(topic, ACLOperation[right]) for topic, right in rights])
+            # kafka-python does not tell which of those that were found could not be deleted
+            there, _ = self._admin.describe_acls(of(None, ACLOperation.ANY)) if any(found for _, found, _ in results) else ((), None)
+        still = {(acl.resource_pattern.resource_name, acl.operation.name) for acl in there}
+        return {what: error.__name__ if error.errno else "it is still there" if what in still else ""
+                for what, (_, found, error) in zip(rights, results, strict=True) if error.errno or what in still or not found}
+
     def set_password(self, user: str, mechanism: str, password: str) -> str:
         """Make a SCRAM user, or give one another password; why not, or ''. The password itself is not sent, only what it is checked with."""
         from kafka.admin import ScramMechanism, UserScramCredentialUpsertion

@@ -1,4 +1,4 @@
-"""`wattlake log`: init, grant, status, tail, dump."""
+"""`wattlake log`: init, grant, revoke, status, tail, dump."""
 
 from __future__ import annotations
 
@@ -152,6 +152,42 @@ def grant(principal: Annotated[str, typer.Argument(help="A SCRAM user's name, or
         say(f"the password of {principal} is set, for {mechanism}")
     if any(state not in ("granted", "would be granted") for *_, state in rows):
         say("not all was granted: it needs a principal that may alter ACLs (ALTER on the cluster), and brokers with an authoriser")
+        raise typer.Exit(FAILED)
+
+
+@app.command()
+def revoke(principal: Annotated[str, typer.Argument(help="As it was given to `grant`.", metavar="PRINCIPAL")],
+           may: Annotated[str | None, typer.Option("--may", metavar="WHAT", show_default=False,
+                                                   help="write or read: only this; that it may see the topics stays.  [default: all]")] = None,
+           config: ConfigOption = None, log: LogOption = None,
+           dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be revoked, and change nothing.")] = False,
+           form: FormatOption = "table") -> None:
+    """Take back what `wattlake log grant` gave a principal on the topics of a log on Kafka.
+
+    The brokers obey at once, also where it is connected already. What others granted by patterns or
+    from certain hosts only is not touched, nor is a password. What an agent has written down waits in
+    its spool until it may write again.
+
+    Example: wattlake log revoke agent --may write
+    """
+    from wattlake_agents.log import grants
+
+    check_format(form)
+    if may is not None and may not in grants.RIGHTS:
+        raise typer.BadParameter(f"{may!r} is not one of {', '.join(grants.RIGHTS)}", param_hint="--may")
+    settings = load(config)
+    address = _kafka(settings, log, "is a log in a folder: who may use it is a matter of the folder's owner and mode")
+
+    from wattlake_agents.log.brokers import brokers
+
+    with brokers(address, settings.kafka) as cluster:
+        rows = grants.revoke(cluster, settings.kafka, principal, may, dry_run=dry_run)
+    emit(grants.COLUMNS, rows, form)
+    states = {state for *_, state in rows}
+    if states == {"was not granted"}:
+        say(f"nothing was granted to {grants.principal_of(principal)} by its name on these topics: see that it is written as it was to `wattlake log grant`")
+    if states - {"revoked", "was not granted", "would be revoked"}:
+        say("not all was revoked: it needs a principal that may alter ACLs (ALTER on the cluster), and brokers with an authoriser")
         raise typer.Exit(FAILED)
 
 

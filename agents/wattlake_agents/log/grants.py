@@ -25,3 +25,16 @@ def grant(cluster: Brokers, config: KafkaConfig, name: str, may: str, *, dry_run
     wanted = [(config.prefix + topic, right) for topic in TOPICS for right in RIGHTS[may]]
     refused = {} if dry_run else cluster.allow(principal, wanted)
     return [(principal, topic, right, "would be granted" if dry_run else refused.get((topic, right), "granted")) for topic, right in wanted]
+
+
+def revoke(cluster: Brokers, config: KafkaConfig, name: str, may: str | None, *, dry_run: bool) -> list[tuple[str, str, str, str]]:
+    """Take back what `grant` gave, on every topic of the log. Rows as COLUMNS: state is revoked, was not granted, would be revoked, or why not.
+
+    may: a key of RIGHTS; the right to find the topics stays then, for the other one may need it. None: all rights.
+    """
+    principal = principal_of(name)
+    rights = [RIGHTS[may][0]] if may is not None else sorted({right for of in RIGHTS.values() for right in of})
+    wanted = [(config.prefix + topic, right) for topic in TOPICS for right in rights]
+    left = {} if dry_run else cluster.disallow(principal, wanted)
+    return [(principal, topic, right, "would be revoked" if dry_run else "revoked" if (topic, right) not in left else left[topic, right] or "was not granted")
+            for topic, right in wanted]

@@ -18,7 +18,7 @@ import msgspec
 
 from wattlake_contracts.kind import VERSION
 from wattlake_contracts.kinds import KINDS
-from wattlake_contracts.record import JSON, Meta, Record
+from wattlake_contracts.record import JSON, Meta, Record, control_character
 
 Headers = Sequence[tuple[str, bytes | None]]
 #: What `ce_dataschema` begins with; kind and version follow.
@@ -26,8 +26,14 @@ _SCHEMA = "urn:wattlake:"
 _TYPE = "org.wattlake."
 STRUCTURED = "application/cloudevents+json"
 BATCH = "application/cloudevents-batch+json"
+#: What the boot begins with of a message that is not ours: known by its event's source and id, or by where it stands.
+BY_EVENT, BY_PLACE = "ce-", "at-"
 #: A structured CloudEvent of another writer: read as a whole before it is known to be one.
 MAX_ENVELOPE_BYTES = 4 * 2**20
+#: Longer ones are no names: they would be kept in memory as long as the reader runs.
+MAX_HEADER_BYTES, MAX_NAME_BYTES = 64 * 1024, 1000
+#: The headers of a record of ours, in their order.
+_OURS = ("ce_specversion", "ce_id", "ce_source", "ce_type", "ce_dataschema", "ce_time", "content-type")
 #: 9999-12-31, so that any time there is a date for can be told
 _LATEST_MS = 253_402_300_799_999
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -86,6 +92,44 @@ def from_message(place: Place, key: bytes | None, value: bytes | None, headers: 
         raise UnreadableError("a message without a value: nothing is deleted by its key here")
     if not value:
         raise UnreadableError("an empty message")
+    if key is not None and len(key) > MAX_NAME_BYTES:
+        raise UnreadableError(f"a key of {len(key)} bytes is over the limit of {MAX_NAME_BYTES}")
+    return _ours(place, value, headers) or _any(place, key, value, headers)
+
+
+def _ours(place: Place, value: bytes, headers: Headers) -> Record | None:
+    """The record that a message is whose headers are as to_message makes them, without looking at each; None if they are not."""
+    if len(headers) != len(_OURS):
+        return None
+    spec, (id_name, ce_id), source, event_type, schema, (time_name, ce_time), content = headers
+    if id_name != "ce_id" or time_name != "ce_time" or not ce_id or not ce_time or len(ce_id) > MAX_NAME_BYTES or len(ce_time) > MAX_NAME_BYTES:
+        return None
+    # what is long is not remembered
+    if source[1] != b"/wattlake" or any(raw is None or len(raw) > MAX_NAME_BYTES for _, raw in (spec, event_type, schema, content)):
+        return None
+    writer, _, seq = ce_id.rpartition(b"/")
+    if not seq.isdigit() or len(seq) > 18 or (meta := _meta_of_ours(place.topic, writer, spec, source, event_type, schema, content)) is None:
+        return None
+    return Record(meta, int(seq), _instant_ms(ce_time.decode(errors="replace"), place.timestamp_ms), value)
+
+
+@lru_cache(maxsize=1024)
+def _meta_of_ours(topic: str, writer: bytes, *fixed: tuple[str, bytes]) -> Meta | None:
+    """What all messages of a writer of ours and kind have in common; None if they are to be looked at one by one."""
+    said = _texts(fixed)
+    content_type = said.get("content-type", "")
+    if tuple(name for name, _ in fixed) != (_OURS[0], *_OURS[2:5], _OURS[6]) or content_type.partition(";")[0].strip().lower() in {BATCH, STRUCTURED}:
+        return None
+    try:
+        kind, version = _kind_and_version(said["ce_dataschema"], said["ce_type"], topic)
+        node, boot, _ = _identity(writer.decode(errors="replace") + "/0")
+    except UnreadableError:
+        return None
+    return Meta(kind, node, boot, version, content_type)
+
+
+def _any(place: Place, key: bytes | None, value: bytes, headers: Headers) -> Record:
+    """The record that any message with a value is, looked at header by header."""
     said = _texts(headers)
     content_type = said.get("content-type", JSON)
     plain_type = content_type.partition(";")[0].strip().lower()
@@ -120,15 +164,16 @@ def _structured(place: Place, key: bytes | None, value: bytes) -> Record:
 
 def _texts(headers: Headers) -> Mapping[str, str]:
     """The headers by lower-case name; of two of one name the first."""
+    if any(len(name) > MAX_NAME_BYTES or (raw is not None and len(raw) > MAX_HEADER_BYTES) for name, raw in headers):
+        size, name = max((max(len(name), len(raw or b"")), name) for name, raw in headers)
+        raise UnreadableError(f"the header {name[:100]!r} of {size} bytes is over the limit of {MAX_HEADER_BYTES} (its name: {MAX_NAME_BYTES})")
     return {name.lower(): _text(raw) for name, raw in reversed(headers) if raw is not None}
 
 
-@lru_cache(maxsize=1024)
 def _text(raw: bytes) -> str:
     return raw.decode(errors="replace")
 
 
-@lru_cache(maxsize=1024)
 def _kind_and_version(schema: str, event_type: str, topic: str) -> tuple[str, str]:
     """By the schema, else by the event's type, else by the topic, where that holds one kind."""
     on_topic = [k.name for k in KINDS.values() if k.topic == topic]
@@ -152,15 +197,28 @@ def _identity(ce_id: str) -> tuple[str, str, int]:
     parts = ce_id.rsplit("/", 2)
     if len(parts) != 3 or not all(parts) or not parts[2].isascii() or not parts[2].isdigit() or len(parts[2]) > 18:
         raise UnreadableError(f"ce_id {ce_id[:200]!r} is not node/boot/seq")
+    if len(ce_id.encode(errors="replace")) > MAX_NAME_BYTES:
+        raise UnreadableError(f"ce_id {ce_id[:200]!r} is over the limit of {MAX_NAME_BYTES} bytes")
+    _refuse_controls("ce_id", ce_id)
+    if parts[1].startswith((BY_EVENT, BY_PLACE)):
+        raise UnreadableError(f"ce_id {ce_id[:200]!r}: a boot that begins with {BY_EVENT} or {BY_PLACE} stands for what other programs send")
     return parts[0], parts[1], int(parts[2])
+
+
+def _refuse_controls(what: str, text: str) -> None:
+    if (at := control_character(text)) is not None:
+        raise UnreadableError(f"the {what} {text[:200]!r} holds a control character at {at + 1}")
 
 
 def _foreign(place: Place, key: bytes | None, source: str, ce_id: str) -> tuple[str, str, int]:
     """(node, boot, seq) of a message that is not ours: CloudEvents are known by source and id, others by where they stand."""
-    node = (key or b"").decode(errors="replace")[:200] or source[:200] or "kafka"
+    name = (key or b"").decode(errors="replace")
+    for what, text in (("key", name), ("ce_source", source), ("ce_id", ce_id)):
+        _refuse_controls(what, text)
+    node = name[:200] or source[:200] or "kafka"
     if source and ce_id:
-        return node, "ce-" + sha256(f"{source}\0{ce_id}".encode(errors="replace")).hexdigest()[:24], 0
-    return node, "at-" + sha256(f"{place.generation}/{place.partition}".encode()).hexdigest()[:24], place.offset
+        return node, BY_EVENT + sha256(f"{source}\0{ce_id}".encode(errors="replace")).hexdigest()[:24], 0
+    return node, BY_PLACE + sha256(f"{place.generation}/{place.partition}".encode()).hexdigest()[:24], place.offset
 
 
 def _instant_ms(text: str, otherwise_ms: int) -> int:

@@ -14,15 +14,17 @@ from pathlib import Path
 from uuid import uuid4
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from wattlake_contracts.layout import ALIAS, DAY_MS, HOUR_MS
-from wattlake_contracts.tables import RAW_READINGS, READING_BOUNDS, TABLES
+from wattlake_contracts.tables import RAW_READINGS, READING_BOUNDS, SEEN_EVENTS, TABLES
 from wattlake_pipelines.arrow_schema import table_schema
 from wattlake_pipelines.lake.committer import Committer
 from wattlake_pipelines.lake.manifest import Manifest, StagedFile, file_sha256, parquet_options, stage
 from wattlake_pipelines.lake.sizes import small_ones
 from wattlake_pipelines.land.bounds import EDGE_READINGS
+from wattlake_pipelines.land.seen import stage_events
 
 _ORDER = [(name, "ascending") for name in ("node", "device", "epoch", "ts_ms", "boot", "seq")]
 #: The steps of upkeep; between "expired" and "merged" come those of its commits.
@@ -32,6 +34,9 @@ _MANY_OF_A_DAY, _MANY = 8, 16
 #: Files with fewer rows are small; those with more than the second figure take seconds to write, and wait for a thorough upkeep.
 _SMALL_ROWS, _LARGE_ROWS = 2**16, 2**22
 
+#: An event of another program is remembered until commits were made on so many days after it was landed. Days on which none
+#: was made do not count, nor does what a message says of its time: a clock that steps forgets nothing.
+EVENT_DAYS = 100
 #: Every snapshot is kept for as long as a query may take, for its files go with it; one an hour is kept for two days. A commit
 #: looks at all files that the catalogue knows, so those of a follower's many snapshots would make it slower and slower.
 _ALL_MS, _HOURLY_MS = 600_000, 2 * DAY_MS
@@ -56,6 +61,7 @@ def maintain(committer: Committer, *, keep_days: float, thorough: bool = False) 
     # first what makes room, for merging takes some
     expired, orphans = _expire(committer, keep_days), _orphans(committer)
     committer.reach("expired")
+    _forget_events(committer)
     merged = _merge_raw(committer, thorough) + _merge_batches(committer, thorough)
     committer.reach("merged")
     if merged and keep_days == 0:  # else a snapshot still names what was just merged
@@ -134,13 +140,39 @@ def _merge_batches(committer: Committer, thorough: bool) -> int:
         chosen = paths if thorough else _small(paths, counts, _MANY)
         if chosen:
             rows = pa.concat_tables([pq.read_table(committer.lake / p, page_checksum_verification=True).cast(table_schema(TABLES[table])) for p in chosen])
+            if table == SEEN_EVENTS.name:
+                rows = rows.filter(pc.greater_equal(rows["batch"], _first_remembered(committer)))
+                staged += [stage_events(rows["event"], rows["batch"], committer.staging(attempt), f"{attempt}.parquet")] if rows.num_rows else []
+                removed += [(table, path) for path in chosen]
+                continue
             if table == READING_BOUNDS.name:
                 rows = _outermost(committer, rows)
             staged.append(stage(table, rows, committer.staging(attempt), f"{attempt}.parquet"))
             removed += [(table, path) for path in chosen]
-    if staged:
+    if removed:
         committer.commit(Manifest("maintain", attempt, tuple(staged), removed=tuple(removed)))
     return len(removed)
+
+
+def _first_remembered(committer: Committer) -> int:
+    """The first commit whose events of other programs are remembered."""
+    row = committer.query(f"""
+        SELECT coalesce(min(last), 0) FROM (
+            SELECT max(batch) AS last FROM {ALIAS}.commits WHERE stage = 'land' GROUP BY committed_ms // {DAY_MS} ORDER BY last DESC
+            LIMIT 1 OFFSET {EVENT_DAYS})""").fetchone()
+    assert row is not None
+    return int(row[0]) + 1
+
+
+def _forget_events(committer: Committer) -> None:
+    """Take out the files that hold no event that is remembered; others lose theirs when they are joined."""
+    first = _first_remembered(committer)
+    if first == 1:
+        return
+    old = committer.query(f"SELECT filename FROM {ALIAS}.{SEEN_EVENTS.name} GROUP BY filename HAVING max(batch) < {first}").fetchall()
+    if old:
+        gone = tuple((SEEN_EVENTS.name, str(Path(name).relative_to(committer.lake))) for (name,) in old)
+        committer.commit(Manifest("maintain", uuid4().hex[:12], removed=gone))
 
 
 def _outermost(committer: Committer, rows: pa.Table) -> pa.Table:

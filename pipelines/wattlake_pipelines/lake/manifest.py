@@ -52,12 +52,12 @@ def parquet_options(schema: pa.Schema) -> dict[str, Any]:
     }
 
 
-def stage(table: str, rows: pa.Table, folder: Path, name: str, *, day_ms: int = -1, shard: int = -1) -> StagedFile:
-    """Write rows as one staged file of a lake table."""
+def stage(table: str, rows: pa.Table, folder: Path, name: str, *, day_ms: int = -1, shard: int = -1, group_rows: int | None = None) -> StagedFile:
+    """Write rows as one staged file of a lake table. group_rows: the most in one row group, where readers choose among them."""
     target = folder / table
     target.mkdir(parents=True, exist_ok=True)
     path = target / name
-    pq.write_table(rows, path, **parquet_options(rows.schema))
+    pq.write_table(rows, path, row_group_size=group_rows, **parquet_options(rows.schema))
     return StagedFile(table, name, str(path), rows.num_rows, path.stat().st_size, file_sha256(path), day_ms, shard)
 
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any
 
 import crc32c
@@ -17,12 +18,14 @@ from wattlake_contracts.kafkalog.message import Place, UnreadableError, from_mes
 from wattlake_contracts.kafkalog.security import connection
 from wattlake_contracts.kinds import TOPICS
 from wattlake_contracts.log_address import KafkaLog
-from wattlake_contracts.record import Damage, Record, Stored
+from wattlake_contracts.record import Damage, Meta, Record, Stored
 
 #: The brokers do not say how large a stretch of offsets is; a record of a minute's readings of a node is about so large.
 _RECORD_BYTES = 8 * 1024
 #: A broker that gives nothing for so long has failed the range, and with it the round.
-_PATIENCE_MS = 60_000
+_PATIENCE_S = 60.0
+#: A poll comes back with messages only; offsets that hold none are passed in silence, so it is looked so often how far it has come.
+_POLL_MS = 500
 _RAW_KEPT = 4096
 #: Kafka's code for a topic that one may not even look at.
 _DENIED = 29
@@ -68,16 +71,18 @@ class KafkaRange:
                                 next_step="see that the brokers are up, then run the same command again") from error
 
     def _messages(self, consumer: Any, here: Any) -> Iterator[Stored | Damage]:
-        place = Place(self.topic, self.generation, self.number, 0, 0)
+        stood, since = self.start, time.monotonic()
         while (position := consumer.position(here)) < self.end:
-            found = consumer.poll(timeout_ms=_PATIENCE_MS, max_records=2_000).get(here, ())
-            if not found and consumer.position(here) == position:
-                raise WattlakeError(f"no answer for {_PATIENCE_MS // 1000} s at offset {position}", subject=f"{here.topic} partition {self.number}",
+            found = consumer.poll(timeout_ms=_POLL_MS, max_records=2_000).get(here, ())
+            if found or position != stood:
+                stood, since = position, time.monotonic()
+            elif time.monotonic() - since > _PATIENCE_S:
+                raise WattlakeError(f"no answer for {_PATIENCE_S:g} s at offset {position}", subject=f"{here.topic} partition {self.number}",
                                     next_step="see that the brokers are up, then run the same command again")
             for message in found:
                 if message.offset >= self.end:
                     return
-                yield _stored(replace(place, offset=message.offset, timestamp_ms=message.timestamp or 0), message)
+                yield _stored(Place(self.topic, self.generation, self.number, message.offset, message.timestamp or 0), message)
 
 
 def _stored(place: Place, message: Any) -> Stored | Damage:
@@ -85,7 +90,13 @@ def _stored(place: Place, message: Any) -> Stored | Damage:
         record: Record = from_message(place, message.key, message.value, message.headers or ())
     except UnreadableError as error:
         return Damage(place.offset, 1, "", 0, str(error), bytes(message.value or b"")[:_RAW_KEPT], lost=False)
-    return Stored(place.offset, record, 0, crc32c.crc32c(record.payload, crc32c.crc32c(encode_meta(record.meta))))
+    return Stored(place.offset, record, 0, crc32c.crc32c(record.payload, _crc_of(record.meta)))
+
+
+@lru_cache(maxsize=1024)
+def _crc_of(meta: Meta) -> int:
+    """What a record's checksum begins with: writers are few."""
+    return int(crc32c.crc32c(encode_meta(meta)))
 
 
 @cache
@@ -118,13 +129,20 @@ class KafkaSource:
         """The name under which its positions are kept: the same by whichever broker it is reached."""
         return f"kafka:{self._cluster}"
 
-    def plan(self, positions: Mapping[str, int], max_bytes: int, pieces: int = 1) -> list[KafkaRange]:
+    def ends(self) -> dict[str, int]:
+        """See Source."""
+        return {self._whole(extent).partition: extent.end for extent in extents(self._log, self._config)[1]}
+
+    def _whole(self, extent: Extent) -> KafkaRange:
+        return KafkaRange(self.identity, self._log.servers, self._config, extent.topic, extent.generation, extent.number, extent.first, extent.end)
+
+    def plan(self, positions: Mapping[str, int], max_bytes: int, pieces: int = 1, upto: Mapping[str, int] | None = None) -> list[KafkaRange]:
         """See Source. GapError if records went before they were landed, unless that is accepted."""
         self._cluster, held = extents(self._log, self._config)
         found: list[KafkaRange] = []
         left = max(1, max_bytes // _RECORD_BYTES)
         for extent in held:
-            where = KafkaRange(self.identity, self._log.servers, self._config, extent.topic, extent.generation, extent.number, 0, 0)
+            where = self._whole(extent)
             position = positions.get(where.partition)
             # what a partition dropped before anyone landed from it was never this lake's
             gone = 0 if position is None else max(0, extent.first - position)
@@ -133,7 +151,8 @@ class KafkaSource:
                                subject=f"{self._config.prefix}{extent.topic} partition {extent.number}",
                                next_step="land what is left with --accept-gap, which records the gap in rejects; then give the topic more retention")
             start = extent.first if position is None else max(extent.first, position)
-            end = min(extent.end, start + left)
+            here = extent.end if upto is None else min(extent.end, upto.get(where.partition, 0))
+            end = max(start, min(here, start + left))
             if end > start or gone:
                 found += _cut(replace(where, start=start, end=end, gone=gone), pieces)
                 left -= end - start

@@ -6,13 +6,19 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import msgspec
+import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from wattlake_contracts.layout import ALIAS
+from wattlake_contracts.tables import SEEN, SEEN_EVENTS
+from wattlake_pipelines.arrow_schema import table_schema
 from wattlake_pipelines.lake.committer import Committer
-from wattlake_pipelines.lake.manifest import Manifest
-from wattlake_pipelines.land.pipeline import SEEN_FILE, land_pipeline
+from wattlake_pipelines.lake.manifest import Manifest, stage
+from wattlake_pipelines.land.pipeline import EVENT_FILES, SEEN_FILE, land_pipeline
 from wattlake_pipelines.land.seen import SCHEMA as SEEN_SCHEMA
+from wattlake_pipelines.land.seen import are_events, stage_events
 from wattlake_pipelines.land.source import FileSource, Range, Source
 
 
@@ -31,13 +37,15 @@ def land(committer: Committer, log: Source | Path, *, round_bytes: int, pieces: 
     """Land what the log (a folder is a file log) holds beyond what has landed already.
 
     round_bytes: how much of the log one round (one commit) takes. pieces: into how many ranges each
-    segment is cut at least. progress: hears (records, rows) after each round.
+    segment is cut at least. progress: hears (records, rows) after each round. Without max_rounds it
+    ends with what the log held at the beginning: beside agents that send, it would else have no end.
     """
     rounds = records = rows = rejects = 0
     source = FileSource(log) if isinstance(log, Path) else log
+    upto = source.ends() if max_rounds is None else None
     while max_rounds is None or rounds < max_rounds:
         found = committer.query(f"SELECT partition, next_offset FROM {ALIAS}.log_positions WHERE log = ?", [source.identity]).fetchall()
-        ranges = source.plan(dict(found), round_bytes, pieces)
+        ranges = source.plan(dict(found), round_bytes, pieces, upto)
         if not ranges:
             break
         made = land_round(committer, ranges, options)
@@ -57,8 +65,9 @@ def land_round(committer: Committer, ranges: Sequence[Range], options: Sequence[
 
 
 def _land(committer: Committer, ranges: Sequence[Range], staging: Path, attempt: str, options: Sequence[str]) -> Manifest:
-    seen = committer.query(f"SELECT node, boot, from_seq, to_seq FROM {ALIAS}.seen").to_arrow_table().cast(SEEN_SCHEMA)
-    pq.write_table(seen, staging / SEEN_FILE)
+    pq.write_table(_seen(committer), staging / SEEN_FILE)
+    events = committer.query(f"SELECT path FROM {ALIAS}.files WHERE table_name = ?", [SEEN_EVENTS.name]).fetchall()
+    (staging / EVENT_FILES).write_bytes(msgspec.json.encode([str(committer.lake / path) for (path,) in events]))
     parts = land_pipeline(ranges, committer.shards, staging, attempt, committer.next_batch(), options)
     files = tuple(f for p in parts for f in p.files)
     return Manifest(
@@ -68,6 +77,22 @@ def _land(committer: Committer, ranges: Sequence[Range], staging: Path, attempt:
         dirty=tuple(d for p in parts for d in p.dirty),
         watermark_ms=max((p.watermark_ms for p in parts), default=-1),
         rows=sum(p.rows for p in parts), rejects=sum(p.rejects for p in parts))
+
+
+def _seen(committer: Committer) -> pa.Table:
+    """The book of what was seen. One that an earlier Wattlake kept, with each event of another program in it, is parted in two first."""
+    seen = committer.query(f"SELECT node, boot, from_seq, to_seq FROM {ALIAS}.{SEEN.name}").to_arrow_table().cast(SEEN_SCHEMA)
+    is_event = are_events(seen["boot"])
+    if not is_event.any():
+        return seen
+    with committer.attempt() as (attempt, staging):
+        name = f"{attempt}.parquet"
+        files = [stage_events(pc.unique(seen["boot"].filter(pa.array(is_event))), committer.next_batch(), staging, name)]
+        seen = seen.filter(pa.array(~is_event))
+        if seen.num_rows:
+            files.append(stage(SEEN.name, seen.cast(table_schema(SEEN)), staging, name, day_ms=0, shard=0))
+        committer.commit(Manifest("maintain", attempt, tuple(files), replaced=((SEEN.name, 0, 0),)))
+    return seen
 
 
 def _spans(ranges: Sequence[Range]) -> tuple[tuple[str, str, int, int], ...]:

@@ -116,7 +116,7 @@ class Messages:
         meta = record.meta
         self._first.append(at)
         # without its payload: only its name is needed any more
-        self._records.append(Record(meta, record.seq, record.appended_ms, b""))
+        self._records.append(Record(meta, record.seq, record.appended_ms, b"", crc))
         self._identities.append((meta.kind, meta.node, meta.boot, record.seq, record.appended_ms, crc))
 
     def _room(self, rows: int) -> int:

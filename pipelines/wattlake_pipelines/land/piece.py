@@ -16,6 +16,8 @@ from wattlake_pipelines.land.runs import Runs
 #: One row per record: its identity, and what decides between two of the same identity.
 RECORDS = pa.schema([("kind", pa.string()), ("writer", pa.string()), ("boot", pa.string()), ("seq", pa.int64()),
                      ("appended_ms", pa.int64()), ("crc", pa.int64())])
+#: The same for the book's worker: of another program's event also its first bytes, in case another one of its name says otherwise.
+BOOK_RECORDS = pa.schema([*RECORDS, ("body", pa.string())])
 
 
 @dataclass(frozen=True)

@@ -23,6 +23,7 @@ from wattlake_pipelines.worker_error import told
 
 #: Files in the staging folder by which driver and workers speak.
 SEEN_FILE = "seen.parquet"
+EVENT_FILES = "seen-events.json"
 PART = "part-{}.json"
 PIECE = "piece-{}.arrow"
 
@@ -70,12 +71,13 @@ class WriteShard(beam.DoFn):
         shard, parts = element
         folder = Path(self._staging)
         seen = pq.read_table(folder / SEEN_FILE)
+        events = msgspec.json.decode((folder / EVENT_FILES).read_bytes(), type=list[str])
         if shard == BOOK:
-            booked = write_book(list(parts), seen, folder, self._attempt)
+            booked = write_book(list(parts), seen, folder, self._attempt, self._batch, events)
             rows = sum(f.rows for f in booked.files if f.table.startswith(("raw_", "ref_")))
             made = Part(booked.files, booked.dirty, rows, booked.rejects, booked.watermark_ms)
         else:
-            made = _write_shard([_piece(folder / p.decode()) for p in parts], seen, folder, self._attempt, shard, self._batch)
+            made = _write_shard([_piece(folder / p.decode()) for p in parts], seen, folder, self._attempt, shard, self._batch, events)
         name = PART.format(shard)
         (folder / name).write_bytes(msgspec.json.encode(asdict(made)))
         yield name
@@ -86,8 +88,9 @@ def _piece(path: Path) -> ReadingPiece:
         return ReadingPiece.from_bytes(file.read_buffer())
 
 
-def _write_shard(pieces: Sequence[ReadingPiece], seen: pa.Table, folder: Path, attempt: str, shard: int, batch: int) -> Part:
-    files = write_readings(pieces, seen, folder, attempt, shard, batch)
+def _write_shard(pieces: Sequence[ReadingPiece], seen: pa.Table, folder: Path, attempt: str, shard: int, batch: int,
+                 events: Sequence[str]) -> Part:
+    files = write_readings(pieces, seen, folder, attempt, shard, batch, events)
     raw = [f for f in files if f.day_ms >= 0]
     hours = [h for f in raw for h in f.hours_ms]
     dirty = [("readings", str(shard), min(hours), max(hours) + 3_600_000)] if hours else []

@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from zlib import crc32
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
+from wattlake_contracts.kafkalog.message import BY_EVENT
 from wattlake_contracts.kind import Kind
 from wattlake_contracts.kinds import KINDS, READINGS
-from wattlake_contracts.record import Damage, Record
+from wattlake_contracts.record import Damage, Meta, Record, Stored, control_character
 from wattlake_pipelines.arrow_schema import kind_schema
-from wattlake_pipelines.decode import DecodeError, decode_all
+from wattlake_pipelines.decode import MAX_BODY_BYTES, DecodeError, decode_all
 from wattlake_pipelines.land.messages import Messages, by_shard
-from wattlake_pipelines.land.piece import RECORDS, pack
+from wattlake_pipelines.land.piece import BOOK_RECORDS, pack
 from wattlake_pipelines.land.source import Range
 from wattlake_pipelines.rowcheck import check
 
@@ -36,9 +39,15 @@ class _Rejects:
     def record(self, record: Record, reason: str, row: int | None = None, body: str | None = None) -> None:
         """A record, or one row of it."""
         place = record.ce_id if row is None else f"{record.ce_id} row {row + 1}"
-        kept = base64.b64encode(bytes(record.payload[:_BODY_KEPT])).decode() if body is None else body
+        kept = _first_bytes(record) if body is None else body
         self.rows.append({"kind": record.meta.kind, "place": place, "reason": reason, "body": kept, "writer": record.meta.node,
-                          "boot": record.meta.boot, "seq": record.seq, "appended_ms": record.appended_ms})
+                          "boot": record.meta.boot, "seq": record.seq, "appended_ms": record.appended_ms, "crc": record.crc})
+
+    def unnamed(self, where: Range, item: Stored, what: str, name: str) -> None:
+        """A record whose identity cannot be written down."""
+        self.rows.append({"kind": None, "place": f"{where.partition} offset {item.offset}",
+                          "reason": f"the record's {what} {name[:200]!r} holds a control character",
+                          "body": _first_bytes(item.record), "writer": None, "boot": None, "seq": None, "appended_ms": None})
 
     def damage(self, where: Range, damage: Damage) -> None:
         """A stretch of the log that cannot be read."""
@@ -56,7 +65,20 @@ class _Rejects:
 
 
 REJECT_SCHEMA = pa.schema([("kind", pa.string()), ("place", pa.string()), ("reason", pa.string()), ("body", pa.string()),
-                           ("writer", pa.string()), ("boot", pa.string()), ("seq", pa.int64()), ("appended_ms", pa.int64())])
+                           ("writer", pa.string()), ("boot", pa.string()), ("seq", pa.int64()), ("appended_ms", pa.int64()), ("crc", pa.int64())])
+
+
+def _first_bytes(record: Record) -> str:
+    return base64.b64encode(bytes(record.payload[:_BODY_KEPT])).decode()
+
+
+def _ill_named(record: Record) -> tuple[str, str] | None:
+    """(what, the name) of what names a record and holds a control character."""
+    meta = record.meta
+    for what, name in (("kind", meta.kind), ("node", meta.node), ("boot", meta.boot)):
+        if control_character(name) is not None:
+            return what, name
+    return None
 
 
 def shard_of(node: str, shards: int) -> int:
@@ -70,7 +92,8 @@ def read_range(where: Range, shards: int) -> Iterator[tuple[int, bytes]]:
     if where.gone:
         rejects.gone(where)
     others: list[Record] = []
-    identities: list[tuple[str, str, str, int, int, int]] = []
+    identities: list[tuple[str, str, str, int, int, int, str | None]] = []
+    well_named: set[Meta] = set()
     readings = Messages(lambda found: _checked(READINGS, found, rejects))
     unknown: list[tuple[Record, int, pa.Table]] = []
     unknown_bytes = 0
@@ -79,10 +102,17 @@ def read_range(where: Range, shards: int) -> Iterator[tuple[int, bytes]]:
             rejects.damage(where, item)
             continue
         record, meta = item.record, item.record.meta
-        identities.append((meta.kind, meta.node, meta.boot, record.seq, record.appended_ms, item.crc))
+        if meta not in well_named:
+            if (ill := _ill_named(record)) is not None:
+                rejects.unnamed(where, item, *ill)
+                continue
+            well_named.add(meta)
+        body = _first_bytes(record) if meta.boot.startswith(BY_EVENT) else None
+        identities.append((meta.kind, meta.node, meta.boot, record.seq, record.appended_ms, item.crc, body))
         if meta.kind != READINGS.name:
-            others.append(record)
+            others.append(replace(record, crc=item.crc))
         elif not readings.known(record, item.crc):
+            record = replace(record, crc=item.crc)
             unknown += [(record, item.crc, table) for _, table in _decoded([record], rejects)]
             unknown_bytes += len(record.payload)
             if unknown_bytes >= _UNKNOWN_BYTES:
@@ -93,13 +123,22 @@ def read_range(where: Range, shards: int) -> Iterator[tuple[int, bytes]]:
     if unknown:
         readings.decoded(unknown)
     yield from _pieces(readings, shards)
-    columns: list[Sequence[object]] = list(zip(*identities, strict=True)) or [() for _ in RECORDS]
-    records = pa.table([pa.array(column, field.type) for column, field in zip(columns, RECORDS, strict=True)], schema=RECORDS)
+    columns: list[Sequence[object]] = list(zip(*identities, strict=True)) or [() for _ in BOOK_RECORDS]
+    records = pa.table([pa.array(column, field.type) for column, field in zip(columns, BOOK_RECORDS, strict=True)], schema=BOOK_RECORDS)
     by_kind: dict[str, list[tuple[Record, pa.Table]]] = {}
     for record, table in _decoded(others, rejects):
         by_kind.setdefault(record.meta.kind, []).append((record, table))
     landed = [_with_identity(KINDS[name], found, rejects) for name, found in sorted(by_kind.items())]
-    yield BOOK, pack((records, pa.Table.from_pylist(rejects.rows, REJECT_SCHEMA), *landed))
+    yield BOOK, pack((records, _told(rejects.rows), *landed))
+
+
+def _told(rows: list[dict[str, object]]) -> pa.Table:
+    """Rejects as a table, a NUL in what they quote spelt out: it would end the text in the lake's catalogue."""
+    table = pa.Table.from_pylist(rows, REJECT_SCHEMA)
+    for at, field in enumerate(REJECT_SCHEMA):
+        if pa.types.is_string(field.type):
+            table = table.set_column(at, field, pc.replace_substring(table[field.name], "\0", "\\x00"))
+    return table
 
 
 def _pieces(readings: Messages, shards: int) -> Iterator[tuple[int, bytes]]:
@@ -137,7 +176,7 @@ def _checked(kind: Kind, found: Sequence[tuple[Record, pa.Table]], rejects: _Rej
         for index, reason in zip(checked.bad_index.tolist(), checked.reasons, strict=True):
             record = found[record_of[index]][0]
             row = table.slice(index, 1).to_pylist()[0]
-            rejects.record(record, str(reason), int(index - first[record_of[index]]), repr({k: v for k, v in row.items() if v is not None}))
+            rejects.record(record, str(reason), int(index - first[record_of[index]]), repr({k: v for k, v in row.items() if v is not None})[:MAX_BODY_BYTES])
         record_of = np.delete(record_of, checked.bad_index)
     return checked.good, record_of
 
@@ -148,8 +187,9 @@ def _with_identity(kind: Kind, found: list[tuple[Record, pa.Table]], rejects: _R
     identity = {
         "writer": pa.array([r.meta.node for r, _ in found]), "boot": pa.array([r.meta.boot for r, _ in found]),
         "seq": pa.array([r.seq for r, _ in found], pa.int64()), "appended_ms": pa.array([r.appended_ms for r, _ in found], pa.int64()),
+        "crc": pa.array([r.crc for r, _ in found], pa.int64()),
     }
     for name, values in identity.items():
         good = good.append_column(name, values.take(pa.array(record_of)))
     return good.cast(pa.schema([*kind_schema(kind), ("writer", pa.string()), ("boot", pa.string()), ("seq", pa.int64()),
-                                ("appended_ms", pa.int64())])).replace_schema_metadata({"kind": kind.name})
+                                ("appended_ms", pa.int64()), ("crc", pa.int64())])).replace_schema_metadata({"kind": kind.name})

@@ -43,11 +43,14 @@ class Source(Protocol):
     def identity(self) -> str:
         """The name under which its positions are kept."""
 
-    def plan(self, positions: Mapping[str, int], max_bytes: int, pieces: int) -> Sequence[Range]:
+    def ends(self) -> Mapping[str, int]:
+        """Partition → the offset after the last record that it holds now."""
+
+    def plan(self, positions: Mapping[str, int], max_bytes: int, pieces: int, upto: Mapping[str, int] | None = None) -> Sequence[Range]:
         """Ranges that hold about max_bytes of what has not landed yet; empty when all has.
 
         positions: partition → first offset not landed. pieces: cut each stretch into this many ranges
-        at least (they are elements of their own, so that workers share them).
+        at least (they are elements of their own, so that workers share them). upto: what `ends` said, and nothing beyond it.
         """
 
 
@@ -79,17 +82,23 @@ class FileSource:
         self.root = root
         self.identity = log_identity(root)
 
-    def plan(self, positions: Mapping[str, int], max_bytes: int, pieces: int = 1) -> list[FileRange]:
+    def ends(self) -> dict[str, int]:
         """See Source."""
-        return plan(self.root, positions, max_bytes, pieces)
+        return {partition: bounds(self.root, partition)[1] for partition in partitions(self.root)}
+
+    def plan(self, positions: Mapping[str, int], max_bytes: int, pieces: int = 1, upto: Mapping[str, int] | None = None) -> list[FileRange]:
+        """See Source."""
+        return plan(self.root, positions, max_bytes, pieces, upto)
 
 
-def plan(root: Path, positions: Mapping[str, int], max_bytes: int, pieces: int = 1) -> list[FileRange]:
+def plan(root: Path, positions: Mapping[str, int], max_bytes: int, pieces: int = 1, upto: Mapping[str, int] | None = None) -> list[FileRange]:
     """See Source.plan."""
     found: list[FileRange] = []
     taken = 0
     for partition in partitions(root):
         first, end = bounds(root, partition)
+        if upto is not None:
+            end = min(end, upto.get(partition, 0))
         position = positions.get(partition, 0)
         gone = max(0, first - position)
         start = max(first, position)

@@ -19,7 +19,7 @@ from wattlake_contracts.tables import REJECTED, SEEN, TABLES
 from wattlake_pipelines.arrow_schema import table_schema
 from wattlake_pipelines.lake.manifest import StagedFile, stage
 from wattlake_pipelines.land.piece import unpack
-from wattlake_pipelines.land.seen import fresh, merged
+from wattlake_pipelines.land.seen import are_events, contradicted, fresh, merged, stage_events
 
 #: An open job ends this long after its last renewal, if its writer did not say.
 LEASE_MS = 180_000
@@ -41,11 +41,11 @@ class Booked:
     watermark_ms: int
 
 
-def write_book(parts: Sequence[bytes], seen: pa.Table, folder: Path, attempt: str) -> Booked:
-    """Stage one file per table from the BOOK parts of all ranges."""
+def write_book(parts: Sequence[bytes], seen: pa.Table, folder: Path, attempt: str, batch: int, events: Sequence[str] = ()) -> Booked:
+    """Stage one file per table from the BOOK parts of all ranges. batch: number of the commit. seen, events: see `fresh`."""
     unpacked = [unpack(part) for part in parts]
     records = pa.concat_tables([tables[0] for tables in unpacked])
-    is_fresh = fresh(records, seen)
+    is_fresh = fresh(records, seen, events)
     taken = records.filter(pa.array(is_fresh))
     # the usual case: every record is new and was read once, so every row counts
     all_new = bool(is_fresh.all())
@@ -69,22 +69,36 @@ def write_book(parts: Sequence[bytes], seen: pa.Table, folder: Path, attempt: st
         dirty += _dirt(name, rows)
         table = TABLES[KINDS[name].table]
         files.append(stage(table.name, rows.select(list(table.names)).cast(table_schema(table)), folder, f"{attempt}.parquet"))
-    rejected = pa.concat_tables(rejects).select(list(REJECTED.names))
+    rejected = pa.concat_tables([table.select(list(REJECTED.names)) for table in (*rejects, *_contradictions(records, is_fresh))])
     if rejected.num_rows:
         files.append(stage(REJECTED.name, rejected.cast(table_schema(REJECTED)), folder, f"{attempt}.parquet"))
-    if taken.num_rows:
+    is_event = are_events(taken["boot"])
+    if is_event.any():
+        files.append(stage_events(taken["boot"].filter(pa.array(is_event)), batch, folder, f"{attempt}.parquet"))
+    if not is_event.all():
         files.append(stage(SEEN.name, merged(seen, taken).cast(table_schema(SEEN)), folder, f"{attempt}.parquet", day_ms=0, shard=0))
     return Booked(files, dirty, rejected.num_rows, watermark)
+
+
+def _contradictions(records: pa.Table, is_fresh: np.ndarray) -> list[pa.Table]:
+    """Events of which another of the same source and id, that says something else, is taken in this round: as rejects."""
+    others = records.take(pa.array(contradicted(records, is_fresh)))
+    others = others.filter(pa.array(are_events(others["boot"])))
+    if not others.num_rows:
+        return []
+    place = pc.binary_join_element_wise(others["writer"], others["boot"], others["seq"].cast(pa.string()), "/")
+    reason = pa.array(["another event of the same source and id, with other content or another key, came in the same round and is taken"] * others.num_rows)
+    return [others.select(["kind", "body", "writer", "boot", "seq", "appended_ms", "crc"]).append_column("place", place).append_column("reason", reason)]
 
 
 def _of_records(rows: pa.Table, records: pa.Table, is_fresh: np.ndarray, *, keep_unnamed: bool = False) -> pa.Table:
     """The rows of fresh records, as often as one copy of the record holds them; with keep_unnamed also those of no record.
 
-    rows: with the columns writer, boot, seq and appended_ms. records: all that were read in this round; is_fresh: which of them are taken.
+    rows: with the columns writer, boot, seq, appended_ms and crc. records: all that were read in this round; is_fresh: which of them are taken.
     """
     if rows.num_rows == 0:
         return rows
-    names = ("writer", "boot", "seq", "appended_ms")
+    names = ("writer", "boot", "seq", "appended_ms", "crc")
     code = _codes([pa.chunked_array([*records[n].chunks, *rows[n].chunks]) for n in names])
     of_record, of_row = code[: records.num_rows], code[records.num_rows :]
     copies = np.bincount(of_record, minlength=int(code.max()) + 1)

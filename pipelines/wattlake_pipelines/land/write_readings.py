@@ -60,13 +60,14 @@ class _Sorted:
     records: pa.Table
 
 
-def write_readings(pieces: Sequence[ReadingPiece], seen: pa.Table, folder: Path, attempt: str, shard: int, batch: int) -> list[StagedFile]:
+def write_readings(pieces: Sequence[ReadingPiece], seen: pa.Table, folder: Path, attempt: str, shard: int, batch: int,
+                   events: Sequence[str] = ()) -> list[StagedFile]:
     """Stage the shard's raw_readings files, one per day, and one reading_bounds file.
 
     Rows are sorted by hour, node, device, epoch and time; one row group per hour, so that
-    accounting an hour reads that hour. Records seen before, or twice here, are left out.
+    accounting an hour reads that hour. Records seen before (see `fresh`), or twice here, are left out.
     """
-    sorted_rows = _sort(pieces, seen)
+    sorted_rows = _sort(pieces, seen, events)
     if len(sorted_rows.hour) == 0:
         return []
     scratch = Scratch()
@@ -85,7 +86,7 @@ def write_readings(pieces: Sequence[ReadingPiece], seen: pa.Table, folder: Path,
     return files
 
 
-def _sort(pieces: Sequence[ReadingPiece], seen: pa.Table) -> _Sorted:
+def _sort(pieces: Sequence[ReadingPiece], seen: pa.Table, events: Sequence[str]) -> _Sorted:
     """The runs of all fresh records of all pieces, in order; nothing here looks at every row."""
     records = pa.concat_tables([p.records for p in pieces])
     texts = pa.concat_tables([p.runs.texts for p in pieces])
@@ -99,7 +100,7 @@ def _sort(pieces: Sequence[ReadingPiece], seen: pa.Table) -> _Sorted:
     hour = first // HOUR_MS * HOUR_MS
     series = _series_codes(texts)[text]
     order = np.lexsort((first, series, hour))
-    order = order[fresh(records, seen)[record[order]]]
+    order = order[fresh(records, seen, events)[record[order]]]
     return _Sorted([(p.runs.ts_ms, p.runs.value) for p in pieces], piece[order], start[order], lengths[order], hour[order], series[order],
                    text[order], record[order], texts.combine_chunks(), records.select(["boot", "seq"]).combine_chunks())
 

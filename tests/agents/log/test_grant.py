@@ -50,6 +50,33 @@ def test_who_may_write_may_not_read_and_the_other_way_round(call: Call, guarded:
     assert call("log", "tail", "--log", log, **user).returncode == 0
 
 
+def test_what_was_granted_is_taken_back_one_right_or_all(call: Call, guarded: Any, log: str, user: dict[str, str]) -> None:
+    name, password_file = user["WATTLAKE_KAFKA_USERNAME"], user["WATTLAKE_KAFKA_PASSWORD_FILE"]
+    for may in ("write", "read"):
+        assert call("log", "grant", name, "--may", may, "--password-file", password_file, "--log", log, **guarded.user()).returncode == 0
+    denied = call("log", "revoke", name, "--log", log, **user)
+    assert denied.returncode == 1
+    assert "it needs a principal that may alter ACLs" in denied.stderr
+    dry = call("log", "revoke", name, "--log", log, "--dry-run", "--format", "json", **guarded.user())
+    assert {r["state"] for r in json.loads(dry.stdout)} == {"would be revoked"}
+    assert call("log", "tail", "--log", log, **user).returncode == 0, "nothing has been taken from it"
+
+    done = call("log", "revoke", name, "--may", "read", "--log", log, "--format", "json", **guarded.user())
+    assert done.returncode == 0, done.stderr
+    assert {(r["right"], r["state"]) for r in json.loads(done.stdout)} == {("READ", "revoked")}
+    assert len(json.loads(done.stdout)) == len(TOPICS)
+    tail = call("log", "tail", "--log", log, **user)
+    assert tail.returncode == 1
+    assert "may not read" in tail.stderr, "it still sees the topics, and may write"
+
+    done = call("log", "revoke", name, "--log", log, "--format", "json", **guarded.user())
+    assert {(r["right"], r["state"]) for r in json.loads(done.stdout)} == {("READ", "was not granted"), ("WRITE", "revoked"), ("DESCRIBE", "revoked")}
+    assert call("log", "status", "--log", log, **user).returncode == 1
+    again = call("log", "revoke", name, "--log", log, **guarded.user())
+    assert again.returncode == 0
+    assert "nothing was granted" in again.stderr
+
+
 def test_settings_that_may_not_be_read_leave_the_check_incomplete(call: Call, guarded: Any, log: str, user: dict[str, str]) -> None:
     name, password_file = user["WATTLAKE_KAFKA_USERNAME"], user["WATTLAKE_KAFKA_PASSWORD_FILE"]
     assert call("log", "grant", name, "--may", "read", "--password-file", password_file, "--log", log, **guarded.user()).returncode == 0
@@ -91,7 +118,15 @@ def test_a_wrong_call_is_refused_before_any_broker_is_asked(call: Call, argument
     assert says in done.stderr
 
 
-def test_brokers_without_an_authoriser_grant_nothing(call: Call, kafka: Any) -> None:
+@pytest.mark.parametrize("arguments", [("x", "--may", "do"), ("x", "--log", "file:log")])
+def test_a_wrong_call_of_revoke_is_refused_before_any_broker_is_asked(call: Call, arguments: tuple[str, ...]) -> None:
+    assert call("log", "revoke", *(arguments if "--log" in arguments else (*arguments, "--log", "kafka:127.0.0.1:1"))).returncode == 2
+
+
+def test_brokers_without_an_authoriser_grant_and_revoke_nothing(call: Call, kafka: Any) -> None:
+    revoked = call("log", "revoke", "x", "--log", kafka.address)
+    assert revoked.returncode == 1
+    assert "SecurityDisabledError" in revoked.stdout
     done = call("log", "grant", "x", "--may", "read", "--log", kafka.address)
     assert done.returncode == 1
     assert "SecurityDisabledError" in done.stdout

@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from wattlake_contracts.kafkalog.message import Place, UnreadableError, from_message, to_message, topic_of
+from wattlake_contracts.kafkalog import message
+from wattlake_contracts.kafkalog.message import BATCH, STRUCTURED, Place, UnreadableError, from_message, to_message, topic_of
 from wattlake_contracts.kinds import KINDS
 from wattlake_contracts.record import JSON, Meta, Record
 
 PLACE = Place("jobs", "6f9619ff-8b86-d011-b42d-00c04fc964ff", 3, 17, 1_750_000_000_123)
-texts = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=20)
+#: without control characters
+texts = st.text(st.characters(exclude_categories=["Cs", "Cc"]), min_size=1, max_size=20)
 
 
-@given(node=texts, boot=texts.filter(lambda t: "/" not in t), seq=st.integers(0, 2**53), kind=st.sampled_from(sorted(KINDS)),
-       appended_ms=st.integers(0, 253_402_300_799_999), payload=st.binary(min_size=1, max_size=50))
+@given(node=texts, boot=texts.filter(lambda t: "/" not in t and not t.startswith(("ce-", "at-"))), seq=st.integers(0, 2**53),
+       kind=st.sampled_from(sorted(KINDS)), appended_ms=st.integers(0, 253_402_300_799_999), payload=st.binary(min_size=1, max_size=50))
 @settings(max_examples=300, deadline=None)
 def test_a_record_of_ours_comes_back_as_it_was(node: str, boot: str, seq: int, kind: str, appended_ms: int, payload: bytes) -> None:
     record = Record(Meta(kind, node, boot), seq, appended_ms, payload)
@@ -44,6 +47,44 @@ def test_whatever_the_bytes_are_a_message_is_a_record_or_says_why_not(value: byt
     assert found.appended_ms >= 0
     assert found.seq >= 0
     assert found == from_message(place, key, value, headers), "the same message is the same record"
+
+
+def outcome(read: Callable[[], Record]) -> Record | str:
+    try:
+        return read()
+    except UnreadableError as error:
+        return str(error)
+
+
+@given(name=texts, boot=texts, seq=st.integers(0, 10**19), kind=st.sampled_from(["jobs", "grid", "readings"]), ce_id=st.none() | st.binary(max_size=12),
+       changes=st.lists(st.tuples(st.integers(0, 6), st.sampled_from([0, 1]), st.sampled_from([
+           None, b"", b"x", b"/wattlake", b"a/b/1", b"/b/1", b"a/b/-1", b"a/b/\xc2\xb9", b"\xff/b/\xe2\x82/1", b"n" * 999 + b"/b/1", b"a" * 65_537,
+           STRUCTURED.encode(), BATCH.encode(), b"Application/CloudEvents+JSON; x", b"urn:wattlake:grid:2.0", b"urn:wattlake:", b"2026-01-01T00:00:00",
+           b"2026-01-01T00:00:00+02:00", b"\xff"])), max_size=2),
+       order=st.sampled_from([None, (0, 5), (1, 5), (3, 4)]))
+@settings(max_examples=3000, deadline=None)
+def test_what_is_read_at_a_glance_is_what_is_read_header_by_header(name: str, boot: str, seq: int, kind: str, ce_id: bytes | None,
+                                                                   changes: list[tuple[int, int, bytes | None]], order: tuple[int, int] | None) -> None:
+    headers: list[tuple[str, bytes | None]] = [*to_message(Record(Meta(kind, name, boot), seq, 1_750_000_000_123, b"x"))[2]]
+    for at, whole, raw in changes:
+        headers[at] = ("CE_ID" if whole else headers[at][0], raw)
+    if ce_id is not None:
+        headers[1] = ("ce_id", ce_id)
+    if order is not None:
+        headers[order[0]], headers[order[1]] = headers[order[1]], headers[order[0]]
+    glance, each = (outcome(lambda: read(PLACE, b"k", b"x", headers)) for read in (from_message, message._any))  # noqa: B023
+    assert glance == each
+
+
+@pytest.mark.parametrize(("key", "headers", "why"), [
+    (b"k" * 1001, [], "a key of 1001 bytes"),
+    (b"k", [("x", b"v" * 65_537)], "the header 'x' of 65537 bytes"),
+    (b"k", [("n" * 1001, b"v")], "the header 'n+' of 1001 bytes"),
+    (b"k", [("ce_source", b"/wattlake"), ("ce_id", b"n" * 1000 + b"/b/1")], "over the limit of 1000 bytes"),
+])
+def test_names_and_headers_without_measure_are_no_record(key: bytes, headers: list[tuple[str, bytes | None]], why: str) -> None:
+    with pytest.raises(UnreadableError, match=why):
+        from_message(PLACE, key, b"x", headers)
 
 
 def test_plain_json_is_known_by_where_it_stands() -> None:
@@ -77,6 +118,10 @@ def test_a_cloudevent_of_another_writer_is_known_by_source_and_id_wherever_it_st
     ("nope", b"{}", [], "no kind goes on the topic"),
     ("jobs", b"{}", [("ce_dataschema", b"urn:wattlake:grid:1.0")], "does not go on this topic"),
     ("jobs", b"{}", [("ce_source", b"/wattlake"), ("ce_id", b"n1-boot-1")], "is not node/boot/seq"),
+    ("jobs", b"{}", [("ce_source", b"/wattlake"), ("ce_id", b"n1\0/boot/1")], "the ce_id 'n1.x00/boot/1' holds a control character at 3"),
+    ("jobs", b"{}", [("ce_source", b"/wattlake"), ("ce_id", b"n1/ce-1/0")], "stands for what other programs send"),
+    ("jobs", b"{}", [("ce_source", b"//a\nb"), ("ce_id", b"1")], "the ce_source .* holds a control character at 4"),
+    ("jobs", b'{"id":"1\\u0000","source":"s","data":{}}', [("content-type", b"application/cloudevents+json")], "the ce_id .* holds a control character"),
     ("jobs", b"{}", [("ce_time", b"2026-01-01T00:00:00")], "has no zone"),
     ("jobs", b"{}", [("ce_time", b"yesterday")], "is not RFC 3339"),
     ("jobs", b"[]", [("content-type", b"application/cloudevents-batch+json")], "send each as a message of its own"),
@@ -93,3 +138,8 @@ def test_what_is_no_record_is_told_why(topic: str, value: bytes | None, headers:
 
 def test_every_kind_has_a_topic_under_the_prefix() -> None:
     assert {topic_of(kind, "test.") for kind in KINDS} == {f"test.{k.topic}" for k in KINDS.values()}
+
+
+def test_a_key_with_a_nul_is_told() -> None:
+    with pytest.raises(UnreadableError, match=r"the key .* holds a control character at 2"):
+        from_message(PLACE, b"k\0", b"{}", [])

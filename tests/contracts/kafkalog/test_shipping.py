@@ -194,12 +194,12 @@ def test_live_records_go_ahead_of_what_piled_up(topics: Topics, tmp_path: Path, 
     slow = Topics.__new__(Topics)
     slow.log, slow.prefix = topics.log, topics.prefix
     slow.config = type(topics.config)(prefix=topics.prefix, replay_mib_per_s=0.02)
-    backlog = spool(tmp_path, 200, size=1000)
+    backlog = spool(tmp_path, 2000, size=1000)
     with shipping_of(tmp_path, slow) as shipper:
         wait(lambda: shipper.acked > 10, "the backlog has begun to go")
         live = spool(tmp_path, 3, start=1000)
         shipper.wake.set()
-        wait(lambda: live <= set(held(topics)), "what is new goes at once", 20)
+        wait(lambda: live <= set(held(topics)), "what is new goes at once")
         assert shipper.backlog() > 50, "while the backlog is still on its way"
     # the next one goes on with both
     topics.ship(tmp_path)

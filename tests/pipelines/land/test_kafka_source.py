@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -151,6 +152,14 @@ def test_transactions_of_others_are_no_gaps_and_what_they_took_back_is_not_lande
     assert rows(lake, "FROM lake.rejects") == []
     # two records and two marks of transactions, and the one that was taken back
     assert rows(lake, "SELECT next_offset FROM lake.log_positions WHERE partition LIKE 'jobs/0@%'") == [(5,)]
+
+
+def test_offsets_that_hold_nothing_but_what_was_taken_back_are_not_waited_for(topics: Topics, tmp_path: Path) -> None:
+    topics.send("jobs", [(b"n1", b'{"job":"never","node":"n1"}', [])], transaction=topics.prefix + "a", abort=True)
+    began = time.monotonic()
+    run(tmp_path / "lake", topics.source())
+    assert time.monotonic() - began < 60, "a broker that is silent is waited for as long"
+    assert rows(tmp_path / "lake", "SELECT next_offset FROM lake.log_positions WHERE partition LIKE 'jobs/0@%'") == [(2,)]
 
 
 def test_what_makes_no_record_is_rejected_with_its_place_and_stops_nothing(topics: Topics, tmp_path: Path) -> None:

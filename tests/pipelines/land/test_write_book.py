@@ -15,7 +15,7 @@ from lakes import rows, run
 from logs import Log
 from wattlake_contracts.kinds import USAGE
 from wattlake_pipelines.arrow_schema import kind_schema
-from wattlake_pipelines.land.piece import RECORDS, pack
+from wattlake_pipelines.land.piece import BOOK_RECORDS, RECORDS, pack
 from wattlake_pipelines.land.read_range import REJECT_SCHEMA
 from wattlake_pipelines.land.seen import SCHEMA, merged
 from wattlake_pipelines.land.write_book import write_book
@@ -42,15 +42,15 @@ def _part(written: dict, read: list[tuple]) -> bytes:
     good, bad = [], [{"kind": None, "place": "p offset 7", "reason": "1 records lost: torn", "body": ""}]
     for key in read:
         (writer, boot, seq), at = key
-        own = {"writer": writer, "boot": boot, "seq": seq, "appended_ms": at}
+        own = {"writer": writer, "boot": boot, "seq": seq, "appended_ms": at, "crc": at}
         for workload, usage in written[key]:
             if workload is None:
                 bad.append({"kind": "usage", "place": f"{writer} {boot} {seq}", "reason": "workload is missing", "body": str(usage), **own})
             else:
                 good.append({"node": "n", "device": "d", "workload": workload, "ts_ms": T0, "usage_ms": usage, "simulated": False, **own})
-    of_record = [("writer", pa.string()), ("boot", pa.string()), ("seq", pa.int64()), ("appended_ms", pa.int64())]
+    of_record = [("writer", pa.string()), ("boot", pa.string()), ("seq", pa.int64()), ("appended_ms", pa.int64()), ("crc", pa.int64())]
     schema = pa.schema([*kind_schema(USAGE), *of_record], metadata={"kind": "usage"})
-    return pack((pa.Table.from_pylist(records, RECORDS), pa.Table.from_pylist(bad, REJECT_SCHEMA), pa.Table.from_pylist(good, schema)))
+    return pack((pa.Table.from_pylist(records, BOOK_RECORDS), pa.Table.from_pylist(bad, REJECT_SCHEMA), pa.Table.from_pylist(good, schema)))
 
 
 @settings(max_examples=300, deadline=None)
@@ -59,7 +59,7 @@ def test_each_records_rows_are_there_as_often_as_it_holds_them(case: tuple[dict,
     written, ranges, before = case
     known = pa.Table.from_pylist([{"kind": "usage", "writer": w, "boot": b, "seq": s, "appended_ms": at, "crc": at} for (w, b, s), at in before], RECORDS)
     with tempfile.TemporaryDirectory() as name:
-        booked = write_book([_part(written, read) for read in ranges], merged(SCHEMA.empty_table(), known), Path(name), "a")
+        booked = write_book([_part(written, read) for read in ranges], merged(SCHEMA.empty_table(), known), Path(name), "a", 1)
         staged = {f.table: pq.read_table(f.staged).to_pylist() for f in booked.files}
     first: dict[tuple, int] = {}
     for key, at in (k for read in ranges for k in read):
