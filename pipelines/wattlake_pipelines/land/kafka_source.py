@@ -6,7 +6,7 @@ import logging
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
-from functools import cache, lru_cache
+from functools import lru_cache
 from typing import Any
 
 import crc32c
@@ -19,6 +19,7 @@ from wattlake_contracts.kafkalog.security import connection
 from wattlake_contracts.kinds import TOPICS
 from wattlake_contracts.log_address import KafkaLog
 from wattlake_contracts.record import Damage, Meta, Record, Stored
+from wattlake_pipelines.land.kafka_consumer import consumer_for
 
 #: The brokers do not say how large a stretch of offsets is; a record of a minute's readings of a node is about so large.
 _RECORD_BYTES = 8 * 1024
@@ -59,14 +60,13 @@ class KafkaRange:
         from kafka import TopicPartition
         from kafka.errors import KafkaError
 
-        consumer = _consumer(self.servers, self.config)
         here = TopicPartition(self.config.prefix + self.topic, self.number)
         try:
-            consumer.assign([here])
-            consumer.seek(here, self.start)
-            yield from self._messages(consumer, here)
+            with consumer_for(self.servers, self.config) as consumer:
+                consumer.assign([here])
+                consumer.seek(here, self.start)
+                yield from self._messages(consumer, here)
         except KafkaError as error:
-            _consumer.cache_clear()
             raise WattlakeError(f"cannot be read: {error or type(error).__name__}", subject=f"{here.topic} partition {self.number}",
                                 next_step="see that the brokers are up, then run the same command again") from error
 
@@ -97,18 +97,6 @@ def _stored(place: Place, message: Any) -> Stored | Damage:
 def _crc_of(meta: Meta) -> int:
     """What a record's checksum begins with: writers are few."""
     return int(crc32c.crc32c(encode_meta(meta)))
-
-
-@cache
-def _consumer(servers: tuple[str, ...], config: KafkaConfig) -> Any:
-    """One consumer for all ranges that a worker reads."""
-    from kafka import KafkaConsumer
-
-    # what it says in its own words is for its developers
-    logging.getLogger("kafka").setLevel(logging.CRITICAL)
-    return KafkaConsumer(**connection(KafkaLog(servers), config), group_id=None, enable_auto_commit=False, auto_offset_reset="none",
-                         isolation_level="read_committed", max_partition_fetch_bytes=16 * 2**20, fetch_max_bytes=64 * 2**20,
-                         max_poll_records=2_000, check_crcs=True, metrics_enabled=False)
 
 
 class KafkaSource:

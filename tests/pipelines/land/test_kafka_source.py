@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -191,3 +192,14 @@ def test_brokers_that_are_away_are_told_and_the_lake_is_as_it_was(own_kafka: Cal
     with pytest.raises(WattlakeError, match="no broker answers"):
         run(tmp_path / "lake", source)
     assert landed(tmp_path / "lake") == 5
+
+
+def test_ranges_that_threads_of_one_worker_read_at_once_are_each_whole(topics: Topics, tmp_path: Path) -> None:
+    log = Log(tmp_path / "log")
+    readings(log, 400)
+    topics.ship(tmp_path / "log")
+    ranges = [part for part in topics.source().plan({}, 2**30, 16) if part.topic == "readings"]
+    assert len(ranges) == 16
+    with ThreadPoolExecutor(8) as threads:
+        read = list(threads.map(lambda part: [item.offset for item in part.read()], ranges))
+    assert read == [list(range(part.start, part.end)) for part in ranges]
