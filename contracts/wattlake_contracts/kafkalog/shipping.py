@@ -19,7 +19,7 @@ from wattlake_contracts.config import KafkaConfig
 from wattlake_contracts.errors import WattlakeError
 from wattlake_contracts.filelog import cursor
 from wattlake_contracts.filelog.partition import LogError, partitions, segments
-from wattlake_contracts.filelog.reader import bounds, read
+from wattlake_contracts.filelog.reader import bounds
 from wattlake_contracts.filelog.writer import LogWriter
 from wattlake_contracts.kafkalog.lane import Lane
 from wattlake_contracts.kafkalog.message import to_message, topic_of
@@ -101,7 +101,8 @@ class Shipper:
         #: why nothing can be shipped now; why a record was set aside
         self.error = self.refusal = ""
         self.acked = self.damaged = self.refused = self.rebuilt = 0
-        #: records that the spool gave up, being full, before they were sent
+        #: records that the spool gave up, being full, before they were taken; after a shipper that ended with such in memory it may be
+        #: more than are lost, never fewer
         self.lost = 0
         self.last_ack_ms = 0
         self._lock = self._claim()
@@ -265,12 +266,9 @@ class Shipper:
         """Where much has piled up, let what comes from now on go beside it."""
         if sum(self._bytes(name) for name in self._lanes) < BACKLOG_BYTES:
             return
-        for name, lanes in self._lanes.items():
-            last = lanes[-1]
-            end = bounds(self.root, name)[1]
-            if last.end is None and end > last.base:
-                lanes[-1] = Lane(self.root, name, last.base, end)
-                lanes.append(Lane(self.root, name, end, None))
+        for lanes in self._lanes.values():
+            if (live := lanes[-1].split()) is not None:
+                lanes.append(live)
 
     def _bytes(self, name: str) -> int:
         """About how much of a partition is not acknowledged: whole segments."""
@@ -291,16 +289,20 @@ class Shipper:
         if self._held is not None or self._alone is not None:
             return self._send_alone(now)
         room = int(self.config.in_flight_mib * 2**20)
+        # in flight, or to be sent again: that is in memory already, and only what is fresh has to wait for room
+        kept = sum(lane.kept_bytes for of in self._lanes.values() for lane in of)
         sent = 0
         for backlog in (False, True):
             lanes = [lane for of in self._lanes.values() for lane in of if (lane.end is not None) == backlog]
             limit = room // 2 if backlog else room
             while lanes and sent < _AT_ONCE and self._producer is not None:
                 for lane in tuple(lanes):
-                    if self._in_flight_bytes >= limit or (backlog and not self._pace.open(now)):
+                    if backlog and not self._pace.open(now):
                         lanes = []
                         break
-                    stored = lane.take()
+                    before = lane.kept_bytes
+                    stored = lane.take(fresh=kept < limit)
+                    kept += lane.kept_bytes - before
                     if stored is None:
                         lanes.remove(lane)
                         continue
@@ -361,30 +363,25 @@ class Shipper:
 
     def _refuse(self, lane: Lane, offset: int, why: str) -> None:
         """Set a record aside that no broker takes, so that it holds up no other."""
-        for item in self._at(lane.partition, offset):
-            try:
-                with LogWriter(self.root / REFUSED, lane.partition, max_record_bytes=2**30) as aside:
-                    aside.append(item.record.meta, item.record.seq, item.record.payload, item.record.appended_ms)
-            except (OSError, LogError) as error:
-                self._failed.append(f"a record was refused ({why}), and cannot be set aside: {error}")
-                return
+        stored = lane.kept(offset)
+        if stored is None:
+            return
+        record = stored.record
+        try:
+            with LogWriter(self.root / REFUSED, lane.partition, max_record_bytes=2**30) as aside:
+                aside.append(record.meta, record.seq, record.payload, record.appended_ms)
+        except (OSError, LogError) as error:
+            self._failed.append(f"a record was refused ({why}), and cannot be set aside: {error}")
+            return
         self.refused += 1
         self.refusal = f"refused: {why}; kept in {self.root / REFUSED}"
         lane.acknowledge(offset)
 
-    def _at(self, name: str, offset: int) -> list[Stored]:
-        """The record at an offset; none if it is damaged or the spool has given it up."""
-        try:
-            return [item for item in read(self.root, name, offset, offset + 1) if isinstance(item, Stored)]
-        except FileNotFoundError:
-            return []
-
     def _tidy(self) -> None:
         """Forget what is done, delete what all of it is shipped of, and keep the rest in the cursors."""
         for name, lanes in self._lanes.items():
-            first = bounds(self.root, name)[0]
             for lane in lanes:
-                lane.skip_to(first if lane.end is None else min(first, lane.end))
+                lane.look()
                 self.damaged, lane.damaged = self.damaged + lane.damaged, 0
                 self.lost, lane.lost = self.lost + lane.lost, 0
             lanes[:] = [lane for lane in lanes if not lane.done]
@@ -422,12 +419,8 @@ class Shipper:
             damaged_records=self.damaged, refused_records=self.refused, rebuilt=self.rebuilt, last_ack_ms=self.last_ack_ms, error=self.error or self.refusal)
 
     def _oldest_ms(self) -> int:
-        found = []
-        for name, lanes in self._lanes.items():
-            for lane in lanes:
-                if lane.waiting():
-                    found += [item.record.appended_ms for item in self._at(name, lane.base)]
-        return min(found, default=0)
+        found = (lane.oldest_ms() for lanes in self._lanes.values() for lane in lanes)
+        return min((ms for ms in found if ms is not None), default=0)
 
 
 def said(error: BaseException) -> str:

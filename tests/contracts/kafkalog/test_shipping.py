@@ -189,6 +189,42 @@ def test_a_broker_killed_and_frozen_while_records_come_loses_none(own_kafka: Cal
     assert threading.active_count() < 20, "no thread of a producer that was given up is left"
 
 
+@pytest.mark.slow
+def test_what_a_full_spool_gives_up_on_its_way_is_sent_again_and_not_lost(own_kafka: Callable[..., Kafka], topic_prefix: str, tmp_path: Path) -> None:
+    kafka = own_kafka()
+    [broker] = kafka.brokers
+    topics = Topics(kafka.address, topic_prefix, stuck_s=5)
+    written: set[Identity] = set()
+
+    def write(count: int) -> set[Identity]:
+        """Into a spool that keeps about ten of them."""
+        fresh = range(len(written), len(written) + count)
+        with LogWriter(tmp_path, "p", segment_bytes=1, max_bytes=12_000) as log:
+            for seq in fresh:
+                log.append(Meta("jobs", "n1", "p"), seq, b'{"job":"%d"}' % seq + b" " * 1000)
+                log.sync()
+        written.update(("n1", "p", seq) for seq in fresh)
+        return {("n1", "p", seq) for seq in fresh}
+
+    write(3)
+    with shipping_of(tmp_path, topics) as shipper:
+        wait(lambda: shipper.acked == 3, "all is acknowledged")
+        broker.freeze()
+        on_their_way = write(8)
+        shipper.wake.set()
+        wait(lambda: shipper.state.in_flight_bytes > 8 * 1000, "they are on their way")
+        write(30)
+        assert bounds(tmp_path, "p")[0] > 11, "the spool has given them up"
+        wait(lambda: shipper.rebuilt > 0, "nothing is heard")
+        write(30)
+        broker.thaw()
+        wait(lambda: shipper.state.backlog_records == 0, "all goes on")
+        found = set(held(topics))
+        assert on_their_way <= found
+        assert len(found) == len(written) - shipper.lost
+        assert shipper.lost > 20
+
+
 def test_live_records_go_ahead_of_what_piled_up(topics: Topics, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(shipping, "BACKLOG_BYTES", 10_000)
     slow = Topics.__new__(Topics)
