@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+from kafka.admin import ConfigResource, ConfigResourceType
 
+from at_work import until
 from lakes import dump, rows, run
 from logs import Log
-from oracles import check_conserved, seen
+from oracles import accepted, check_conserved, seen
 from topics import Topics
 from wattlake_pipelines.dev.kafka import Kafka
 
@@ -45,6 +48,30 @@ def test_records_of_clocks_that_step_are_landed_and_instants_that_cannot_be_are_
     assert len(rows(lake, "SELECT reason FROM lake.rejects WHERE seq >= 60 AND reason LIKE '%ts_ms%'")) == 3
     assert dump(lake) == facts
     assert len(seen(lake)) == 63
+
+
+@pytest.mark.slow
+def test_no_clock_is_so_wrong_that_a_topic_of_the_writers_times_refuses_a_record(kafka: Kafka, topic_prefix: str, world: Callable[..., Any],
+                                                                                wrong_clock: Path) -> None:
+    topics = Topics(kafka.address, topic_prefix)
+    limits = {"message.timestamp.type": "CreateTime", "message.timestamp.before.max.ms": "60000", "message.timestamp.after.max.ms": "60000"}
+    with topics.admin() as admin:
+        admin.alter_configs([ConfigResource(ConfigResourceType.TOPIC, topic_prefix + name, configs=limits) for name in ("readings", "nodes")])
+    here = world(topics)
+    # one day after the beginning of 1970, and ten years ahead
+    agents = [here.agent(node, environment={"LD_PRELOAD": str(wrong_clock), "WRONG_CLOCK_S": str(wrong_by_s)})
+              for node, wrong_by_s in (("n1", 86_400 - int(time.time())), ("n2", 10 * 365 * 86_400))]
+    for agent in agents:
+        until(lambda: (agent.status()[0].get("records_acknowledged") or 0) > 5, "its records are taken", 120)  # noqa: B023
+        shown, _ = agent.status()
+        assert (shown["records_refused"], shown["shipping_error"]) == (0, None)
+    assert agents[0].status()[0]["last_acknowledged"].startswith("1970-01-02"), "the clock is wrong"
+    for agent in agents:
+        assert agent.stop() == 0, agent.said.read_text()[-3000:]
+    run(here.lake, topics.source(), shipped=True)
+    for agent in agents:
+        assert {node for node, _, _ in seen(here.lake)} == {"n1", "n2"}
+        assert accepted([agent.spool]) <= seen(here.lake)
 
 
 @pytest.mark.slow

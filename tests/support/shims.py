@@ -28,3 +28,9 @@ def _compiled(name: str, folder: Path) -> Path:
 def faulty_disk(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The library that lets the disk below a catalogue fail."""
     return _compiled("faulty_disk", tmp_path_factory.mktemp("shim"))
+
+
+@pytest.fixture(scope="session")
+def wrong_clock(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The library that sets a process's clock wrong, by WRONG_CLOCK_S seconds."""
+    return _compiled("wrong_clock", tmp_path_factory.mktemp("shim"))

@@ -128,12 +128,13 @@ class KafkaEntries:
 
     def _entry(self, message: Any) -> Entry:
         name = message.topic.removeprefix(self._config.prefix)
-        where, logged_ms = f"{name}/{message.partition}", max(message.timestamp or 0, 0)
-        place = Place(name, self._topics[message.topic].generation, message.partition, message.offset, logged_ms)
+        # a topic that takes the writers' times is told none by an agent
+        where, logged_ms = f"{name}/{message.partition}", message.timestamp if (message.timestamp or 0) > 0 else None
+        place = Place(name, self._topics[message.topic].generation, message.partition, message.offset, logged_ms or 0)
         try:
             record = from_message(place, message.key, message.value, message.headers or ())
         except UnreadableError as error:
-            return Entry(where, message.offset, logged_ms, len(message.value or b""), logged_ms, reason=str(error))
+            return Entry(where, message.offset, logged_ms or 0, len(message.value or b""), logged_ms, reason=str(error))
         return entry_of(where, message.offset, record, self._payloads, self._rows, logged_ms)
 
     def close(self) -> None:

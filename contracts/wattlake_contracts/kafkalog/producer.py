@@ -17,6 +17,8 @@ _NEVER_MS = 2**31 - 1
 #: How long a call may wait for what the brokers say of a topic.
 _METADATA_MS = 5_000
 _BATCH_BYTES = 256 * 1024
+#: No time at all: brokers refuse one that is too far from their own where a topic takes the writers' times. A record tells its own in ce_time.
+_NO_TIME = -1
 
 Outcome = Callable[[BaseException | None], None]
 
@@ -37,7 +39,7 @@ class Producer:
 
     def send(self, topic: str, key: bytes, value: bytes, headers: list[tuple[str, bytes]], outcome: Outcome) -> None:
         """Hand a message over; outcome hears None once it is acknowledged, else the error, in another thread."""
-        future = self._producer.send(topic, value=value, key=key, headers=headers)
+        future = self._producer.send(topic, value=value, key=key, headers=headers, timestamp_ms=_NO_TIME)
         future.add_callback(lambda _: outcome(None))
         future.add_errback(outcome)
 

@@ -46,6 +46,8 @@ _SILENT_S, _ASK_S = 10.0, 15.0
 _FIRST_RETRY_S, _LAST_RETRY_S = 0.5, 15.0
 #: Records given to the producer in one go, before acknowledgements are looked at again.
 _AT_ONCE = 256
+#: What kafka-python calls it where a broker refuses records, or the whole batch that they are in, and always will.
+_REFUSALS = frozenset({"MessageSizeTooLargeError", "RecordListTooLargeError", "InvalidRecordError", "InvalidTimestampError"})
 
 
 class ShippingState(msgspec.Struct):
@@ -92,7 +94,7 @@ class Shipper:
         self._pace = Pace(config.replay_mib_per_s * 2**20 if replay else None, time.monotonic())
         self._retry_at, self._retry_s = 0.0, _FIRST_RETRY_S
         self._tidy_at = self._look_at = self._ask_at = 0.0
-        #: records of batches that were too large: each is sent by itself. alone: the one that is on its way. held: the next
+        #: records of batches that were refused: each is sent by itself. alone: the one that is on its way. held: the next
         self._suspects: set[tuple[str, int]] = set()
         self._alone: tuple[str, int] | None = None
         self._held: tuple[Lane, Stored] | None = None
@@ -247,8 +249,11 @@ class Shipper:
                 self.acked += 1
                 self.last_ack_ms = time.time_ns() // 1_000_000
                 self.error, self._retry_s = "", _FIRST_RETRY_S
-            elif type(error).__name__ in ("MessageSizeTooLargeError", "RecordListTooLargeError", "InvalidRecordError"):
-                self._too_large(lane, offset, said(error))
+            elif type(error).__name__ in _REFUSALS:
+                self._suspect(lane, offset, said(error))
+            elif "it was part of a batch" in str(error):
+                # another record of it is refused: this one is sent again as any other
+                self._anew = True
             else:
                 self._failed.append(said(error))
 
@@ -340,7 +345,7 @@ class Shipper:
             return False
         return True
 
-    def _too_large(self, lane: Lane, offset: int, why: str) -> None:
+    def _suspect(self, lane: Lane, offset: int, why: str) -> None:
         """A batch is refused as a whole: its records are sent again one by one, and only what is refused by itself is set aside."""
         if self._alone == (lane.partition, offset):
             self._suspects.discard(self._alone)

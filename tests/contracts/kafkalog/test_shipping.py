@@ -10,20 +10,25 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
+from functools import partial
 from pathlib import Path
 
 import pytest
 from kafka import KafkaConsumer, TopicPartition
+from kafka.admin import ConfigResource, ConfigResourceType
 
 from topics import Topics
+from wattlake_contracts.config import KafkaConfig
 from wattlake_contracts.errors import WattlakeError
 from wattlake_contracts.filelog import cursor
-from wattlake_contracts.filelog.reader import bounds
+from wattlake_contracts.filelog.reader import bounds, read
 from wattlake_contracts.filelog.writer import LogWriter
 from wattlake_contracts.kafkalog import shipping
 from wattlake_contracts.kafkalog.message import Place, from_message
+from wattlake_contracts.kafkalog.producer import Outcome, Producer
 from wattlake_contracts.kafkalog.shipping import REFUSED, Shipper
-from wattlake_contracts.record import Meta
+from wattlake_contracts.log_address import KafkaLog
+from wattlake_contracts.record import Meta, Stored
 from wattlake_pipelines.dev.kafka import Kafka
 
 Identity = tuple[str, str, int]
@@ -59,8 +64,8 @@ def held(topics: Topics) -> list[Identity]:
 
 
 @contextmanager
-def shipping_of(root: Path, topics: Topics) -> Iterator[Shipper]:
-    shipper = Shipper(root, topics.log, topics.config)
+def shipping_of(root: Path, topics: Topics, make: Callable[[KafkaLog, KafkaConfig], Producer] = Producer) -> Iterator[Shipper]:
+    shipper = Shipper(root, topics.log, topics.config, make=make)
     thread = threading.Thread(target=shipper.run)
     thread.start()
     try:
@@ -124,9 +129,38 @@ def test_a_record_that_the_topic_does_not_take_is_set_aside_and_holds_up_no_othe
 
 
 def _limit(topic: str, size: int) -> object:
-    from kafka.admin import ConfigResource, ConfigResourceType
-
     return ConfigResource(ConfigResourceType.TOPIC, topic, configs={"max.message.bytes": str(size)})
+
+
+class TellsTime(Producer):
+    """Tells the brokers a time: right, but for the records of some numbers in 1970."""
+
+    def __init__(self, wrong: set[int], log: KafkaLog, config: KafkaConfig) -> None:
+        super().__init__(log, config)
+        self._wrong = wrong
+
+    def send(self, topic: str, key: bytes, value: bytes, headers: list[tuple[str, bytes]], outcome: Outcome) -> None:
+        seq = int(dict(headers)["ce_id"].rpartition(b"/")[2])
+        future = self._producer.send(topic, value=value, key=key, headers=headers, timestamp_ms=5_000 if seq in self._wrong else int(time.time() * 1000))
+        future.add_callback(lambda _: outcome(None))
+        future.add_errback(outcome)
+
+
+@pytest.mark.parametrize("wrong", [{7}, {0, 3, 4, 19}])
+def test_only_the_records_whose_time_a_broker_refuses_are_set_aside(topics: Topics, tmp_path: Path, wrong: set[int]) -> None:
+    limits = {"message.timestamp.type": "CreateTime", "message.timestamp.before.max.ms": "600000", "message.timestamp.after.max.ms": "600000"}
+    with topics.admin() as admin:
+        admin.alter_configs([ConfigResource(ConfigResourceType.TOPIC, topics.prefix + "jobs", configs=limits)])
+    expected = spool(tmp_path, 20)
+    with shipping_of(tmp_path, topics, partial(TellsTime, wrong)) as shipper:
+        wait(lambda: shipper.backlog() == 0, "all is acknowledged or set aside")
+        expected |= spool(tmp_path, 5, start=20)
+        shipper.wake.set()
+        wait(lambda: shipper.state.backlog_records == 0 and shipper.acked == 25 - len(wrong), "and it goes on")
+        assert shipper.refused == len(wrong)
+        assert "InvalidTimestamp" in shipper.state.error
+    assert set(held(topics)) == {identity for identity in expected if identity[2] not in wrong}
+    assert {item.record.seq for item in read(tmp_path / REFUSED, "p", 0, 99) if isinstance(item, Stored)} == wrong
 
 
 def test_damage_in_the_spool_is_counted_and_all_else_is_shipped(topics: Topics, tmp_path: Path) -> None:
