@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from kafka.admin import ConfigResource, ConfigResourceType
 
 from at_work import until
 from lakes import dump, rows, run
@@ -53,10 +52,8 @@ def test_records_of_clocks_that_step_are_landed_and_instants_that_cannot_be_are_
 @pytest.mark.slow
 def test_no_clock_is_so_wrong_that_a_topic_of_the_writers_times_refuses_a_record(kafka: Kafka, topic_prefix: str, world: Callable[..., Any],
                                                                                 wrong_clock: Path) -> None:
-    topics = Topics(kafka.address, topic_prefix)
-    limits = {"message.timestamp.type": "CreateTime", "message.timestamp.before.max.ms": "60000", "message.timestamp.after.max.ms": "60000"}
-    with topics.admin() as admin:
-        admin.alter_configs([ConfigResource(ConfigResourceType.TOPIC, topic_prefix + name, configs=limits) for name in ("readings", "nodes")])
+    topics = Topics(kafka.address, topic_prefix, configs={
+        "message.timestamp.type": "CreateTime", "message.timestamp.before.max.ms": "60000", "message.timestamp.after.max.ms": "60000"})
     here = world(topics)
     # one day after the beginning of 1970, and ten years ahead
     agents = [here.agent(node, environment={"LD_PRELOAD": str(wrong_clock), "WRONG_CLOCK_S": str(wrong_by_s)})

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -18,13 +18,15 @@ from wattlake_pipelines.land.kafka_source import KafkaSource
 
 
 class Topics:
-    """The topics of a prefix. address: as --log takes it."""
+    """The topics of a prefix. address: as --log takes it. configs: of the topics; brokers take up a change of them only after a while."""
 
-    def __init__(self, address: str, prefix: str, *, partitions: int = 2, replication: int = 1, **settings: Any) -> None:
+    def __init__(self, address: str, prefix: str, *, partitions: int = 2, replication: int = 1, configs: Mapping[str, str] | None = None,
+                 **settings: Any) -> None:
         log = log_address(Config(), address)
         assert isinstance(log, KafkaLog)
         self.log, self.prefix, self.config = log, prefix, KafkaConfig(prefix=prefix, **settings)
-        self._wanted = {"num_partitions": partitions, "replication_factor": replication, "configs": {"message.timestamp.type": "LogAppendTime"}}
+        self._wanted = {"num_partitions": partitions, "replication_factor": replication,
+                        "configs": {"message.timestamp.type": "LogAppendTime", **(configs or {})}}
         self.create()
 
     def admin(self) -> Any:

@@ -162,8 +162,8 @@ def test_a_lane_without_room_gives_only_what_it_has_in_memory(tmp_path: Path, sp
     assert lane.take(fresh=False) is None
 
 
-@settings(max_examples=150, deadline=None)
-@given(st.lists(st.tuples(st.sampled_from(["write", "take", "acknowledge", "again", "look"]), st.integers(0, 5)), max_size=40))
+@settings(max_examples=50, deadline=None)
+@given(st.lists(st.tuples(st.sampled_from(["write", "take", "acknowledge", "again", "look"]), st.integers(0, 5)), max_size=30))
 def test_every_record_is_acknowledged_or_waits_or_is_lost(steps: list[tuple[str, int]]) -> None:
     with TemporaryDirectory() as folder, bounded(Path(folder)) as spool:
         lane = Lane(Path(folder), "p", 0, None)

@@ -15,7 +15,6 @@ from pathlib import Path
 
 import pytest
 from kafka import KafkaConsumer, TopicPartition
-from kafka.admin import ConfigResource, ConfigResourceType
 
 from topics import Topics
 from wattlake_contracts.config import KafkaConfig
@@ -112,9 +111,8 @@ def test_a_shipper_that_starts_again_sends_only_what_was_not_acknowledged(topics
     assert set(held(topics)) == expected, "without its cursor it sends all again, which counts once"
 
 
-def test_a_record_that_the_topic_does_not_take_is_set_aside_and_holds_up_no_other(topics: Topics, tmp_path: Path) -> None:
-    with topics.admin() as admin:
-        admin.alter_configs([_limit(topics.prefix + "jobs", 20_000)])
+def test_a_record_that_the_topic_does_not_take_is_set_aside_and_holds_up_no_other(kafka: Kafka, topic_prefix: str, tmp_path: Path) -> None:
+    topics = Topics(kafka.address, topic_prefix, configs={"max.message.bytes": "20000"})
     before = spool(tmp_path, 3)
     before |= spool(tmp_path, 1, start=3, size=100_000)
     # what cannot be compressed below the limit
@@ -126,10 +124,6 @@ def test_a_record_that_the_topic_does_not_take_is_set_aside_and_holds_up_no_othe
         wait(lambda: "kept in" in shipper.state.error, "and its place is told")
     assert before | after == set(held(topics))
     assert bounds(tmp_path / REFUSED, "p") == (0, 1)
-
-
-def _limit(topic: str, size: int) -> object:
-    return ConfigResource(ConfigResourceType.TOPIC, topic, configs={"max.message.bytes": str(size)})
 
 
 class TellsTime(Producer):
@@ -147,10 +141,9 @@ class TellsTime(Producer):
 
 
 @pytest.mark.parametrize("wrong", [{7}, {0, 3, 4, 19}])
-def test_only_the_records_whose_time_a_broker_refuses_are_set_aside(topics: Topics, tmp_path: Path, wrong: set[int]) -> None:
-    limits = {"message.timestamp.type": "CreateTime", "message.timestamp.before.max.ms": "600000", "message.timestamp.after.max.ms": "600000"}
-    with topics.admin() as admin:
-        admin.alter_configs([ConfigResource(ConfigResourceType.TOPIC, topics.prefix + "jobs", configs=limits)])
+def test_only_the_records_whose_time_a_broker_refuses_are_set_aside(kafka: Kafka, topic_prefix: str, tmp_path: Path, wrong: set[int]) -> None:
+    topics = Topics(kafka.address, topic_prefix, configs={
+        "message.timestamp.type": "CreateTime", "message.timestamp.before.max.ms": "600000", "message.timestamp.after.max.ms": "600000"})
     expected = spool(tmp_path, 20)
     with shipping_of(tmp_path, topics, partial(TellsTime, wrong)) as shipper:
         wait(lambda: shipper.backlog() == 0, "all is acknowledged or set aside")
