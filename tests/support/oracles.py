@@ -15,7 +15,7 @@ from topics import Topics
 from wattlake_contracts.filelog import cursor
 from wattlake_contracts.filelog.partition import partitions
 from wattlake_contracts.filelog.reader import bounds, read
-from wattlake_contracts.kafkalog.shipping import LOCK
+from wattlake_contracts.kafkalog.claim import LOCK
 from wattlake_contracts.record import Stored
 from wattlake_pipelines.account.account import account
 from wattlake_pipelines.lake.committer import Committer

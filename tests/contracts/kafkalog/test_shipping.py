@@ -22,10 +22,11 @@ from wattlake_contracts.errors import WattlakeError
 from wattlake_contracts.filelog import cursor
 from wattlake_contracts.filelog.reader import bounds, read
 from wattlake_contracts.filelog.writer import LogWriter
-from wattlake_contracts.kafkalog import shipping
+from wattlake_contracts.kafkalog import lanes
 from wattlake_contracts.kafkalog.message import Place, from_message
 from wattlake_contracts.kafkalog.producer import Outcome, Producer
-from wattlake_contracts.kafkalog.shipping import REFUSED, Shipper
+from wattlake_contracts.kafkalog.refusals import REFUSED
+from wattlake_contracts.kafkalog.shipping import Shipper
 from wattlake_contracts.log_address import KafkaLog
 from wattlake_contracts.record import Meta, Stored
 from wattlake_pipelines.dev.kafka import Kafka
@@ -253,7 +254,7 @@ def test_what_a_full_spool_gives_up_on_its_way_is_sent_again_and_not_lost(own_ka
 
 
 def test_live_records_go_ahead_of_what_piled_up(topics: Topics, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(shipping, "BACKLOG_BYTES", 10_000)
+    monkeypatch.setattr(lanes, "BACKLOG_BYTES", 10_000)
     slow = Topics.__new__(Topics)
     slow.log, slow.prefix = topics.log, topics.prefix
     slow.config = type(topics.config)(prefix=topics.prefix, replay_mib_per_s=0.02)
