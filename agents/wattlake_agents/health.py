@@ -25,6 +25,10 @@ class ReaderHealth(msgspec.Struct):
     left_out: int = 0
 
 
+#: So long an acknowledgement may take.
+_QUIET_MS = 10_000
+
+
 class ShippingHealth(msgspec.Struct):
     """How shipping to Kafka does. Instants in epoch ms, 0 for never or none.
 
@@ -44,6 +48,12 @@ class ShippingHealth(msgspec.Struct):
     rebuilt: int
     last_ack_ms: int
     error: str
+
+    @property
+    def silent_since_ms(self) -> int:
+        """Since when the brokers have acknowledged nothing though records waited; 0 while they do. What was just sent is no silence."""
+        since_ms = max(self.last_ack_ms, self.oldest_unacked_ms) if self.backlog_records else 0
+        return since_ms if self.state == "cannot ship" or self.beat_ms - since_ms > _QUIET_MS else 0
 
 
 class Heartbeat(msgspec.Struct):

@@ -12,6 +12,7 @@ import threading
 import time
 import urllib.request
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ import msgspec
 import pytest
 
 from wattlake_agents.agent import Agent
-from wattlake_agents.health import CAUSES, Heartbeat, ReaderHealth, ailments
+from wattlake_agents.health import CAUSES, Heartbeat, ReaderHealth, ShippingHealth, ailments
 from wattlake_agents.metrics import AgentCollector
 from wattlake_agents.sensors.nvml import NvmlSensor
 from wattlake_agents.state import HEARTBEAT
@@ -91,6 +92,33 @@ def test_status_ends_with_1_and_says_why(wattlake: Path, machine: Any, state: Pa
     assert json.loads(done.stdout)[0]["state"] == ("healthy" if says is None else "unhealthy")
     assert (says or "") in done.stderr
     assert bool(done.stderr) == (says is not None)
+
+
+SHIPPING = ShippingHealth(beat_ms=0, log="kafka:k1:9092", state="shipping", backlog_records=0, backlog_bytes=0, oldest_unacked_ms=0, acked_records=7,
+                          damaged_records=0, refused_records=0, rebuilt=0, last_ack_ms=0, error="")
+
+
+@pytest.mark.parametrize(("ages_s", "changes", "since_s"), [
+    ({"last_ack_ms": 60}, {"state": "idle"}, None),
+    ({"last_ack_ms": 60, "oldest_unacked_ms": 5}, {"backlog_records": 1}, None),
+    # an agent sends what it reads each minute: the brokers are silent since there was something to be acknowledged
+    ({"last_ack_ms": 100, "oldest_unacked_ms": 40}, {"backlog_records": 1}, 40),
+    ({"last_ack_ms": 40, "oldest_unacked_ms": 100}, {"backlog_records": 90}, 40),
+    ({"last_ack_ms": 2, "oldest_unacked_ms": 100}, {"backlog_records": 90}, None),
+    ({"last_ack_ms": 60, "oldest_unacked_ms": 5}, {"backlog_records": 1, "state": "cannot ship", "error": "tcp of k1:9092: refuses"}, 5),
+])
+def test_status_says_since_when_nothing_is_acknowledged_before_it_is_an_illness(wattlake: Path, machine: Any, state: Path, ages_s: dict[str, int],
+                                                                              changes: dict[str, Any], since_s: int | None) -> None:
+    now_ms = time.time_ns() // 1_000_000
+    shipping = msgspec.structs.replace(SHIPPING, beat_ms=now_ms, **{name: now_ms - 1000 * age_s for name, age_s in ages_s.items()}, **changes)
+    state.mkdir()
+    (state / HEARTBEAT).write_bytes(msgspec.json.encode(beat_at(now_ms, shipping=shipping)))
+    done = subprocess.run([wattlake, "agent", "status", "--format", "json"], env=machine.environment(state), capture_output=True, text=True)
+    [said] = json.loads(done.stdout)
+    assert (done.returncode, said["state"], done.stderr) == (0, "healthy", "")
+    expected = None if since_s is None else datetime.fromtimestamp((now_ms - 1000 * since_s) / 1000, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    assert said["nothing_acknowledged_since"] == expected
+    assert said["shipping_error"] == (shipping.error or None)
 
 
 @pytest.mark.parametrize(("waiting", "says"), [(0, ""), (7, "7 records were not written: no space")])
