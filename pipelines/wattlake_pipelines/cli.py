@@ -21,16 +21,17 @@ from wattlake_contracts.errors import INCOMPLETE, UsageError, WattlakeError
 from wattlake_contracts.log_address import FileLog, KafkaLog, lake_root, log_address
 from wattlake_contracts.options import ConfigOption, FormatOption, LakeOption, LogOption, TakeOverOption, check_format, emit, say
 from wattlake_pipelines.lake.room import room_in
-from wattlake_pipelines.telling import Progress, accounted_line, asking, landed_line, tell_mixture, tell_places
+from wattlake_pipelines.telling import Omissions, Progress, accounted_line, asking, landed_line, tell_mixture, tell_places
 
 if TYPE_CHECKING:
     from wattlake_pipelines.lake.committer import Committer
-    from wattlake_pipelines.land.source import Source
+    from wattlake_pipelines.land.source import Source, Withheld
 
 #: Seconds between two tries to reach the brokers.
 _RETRY_S = 5.0
 _CONTEXT = {"help_option_names": ["-h", "--help"]}
-_EPILOG = "What stands after -- goes to Beam, e.g. -- --runner=FlinkRunner. Exit code 4: some rows were rejected, see `wattlake sql \"FROM rejects\"`."
+_EPILOG = ("What stands after -- goes to Beam, e.g. -- --runner=FlinkRunner. Exit code 4: some rows were rejected, see "
+           "`wattlake sql \"FROM rejects\"`, or a topic could not be landed from.")
 
 run_app = typer.Typer(rich_markup_mode=None, context_settings=_CONTEXT)
 land_app = typer.Typer(rich_markup_mode=None, context_settings=_CONTEXT)
@@ -113,6 +114,7 @@ def _work(config_file: str | None, lake: str | None, log: str | None, form: str,
     began = time.monotonic()
     outcome: dict[str, object] = {}
     lines: list[str] = []
+    withheld: Sequence[Withheld] = ()
     address = log_address(config, log) if landing else None
     target = lake_root(config, lake, log)
     # a log that is not there is the user's mistake: say so before a lake is made
@@ -131,6 +133,7 @@ def _work(config_file: str | None, lake: str | None, log: str | None, form: str,
 
                 landed = land(committer, source, round_bytes=config.pipelines.round_mib * 2**20, pieces=ranges, options=beam or (),
                               progress=progress.landed if progress.terminal else None)
+                withheld = landed.withheld
                 outcome |= {"records": landed.records, "rows": landed.rows, "rejects": landed.rejects}
                 lines.append(landed_line(landed, time.monotonic() - began))
             if accounting:
@@ -150,6 +153,8 @@ def _work(config_file: str | None, lake: str | None, log: str | None, form: str,
             emit(list(outcome), [list(outcome.values())], form)
     if rejects := outcome.get("rejects"):
         say(f"{rejects} rows were rejected; see them with: {asking('SELECT place, reason FROM rejects', config_file, committer.lake)}")
+    Omissions().tell(withheld)
+    if rejects or withheld:
         raise typer.Exit(INCOMPLETE)
 
 
@@ -165,7 +170,7 @@ def _follow(committer: Committer, source: Source, every_s: float, round_bytes: i
         say(f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}  {done.rows:,} rows of {done.records:,} records in {done.rounds:,} rounds, {done.rejects:,} rejected")
 
     done = follow(committer, source, every_s=every_s, round_bytes=round_bytes, stop=stop, options=beam, pieces=ranges, heard=heard,
-                  failed=lambda error: say(f"wattlake: {error}\n  it is tried again"))
+                  failed=lambda error: say(f"wattlake: {error}\n  it is tried again"), withheld=Omissions().tell)
     say(f"stopped: {done.rows:,} rows of {done.records:,} records in {done.rounds:,} rounds, {done.rejects:,} rejected, {done.failures:,} rounds failed")
 
 

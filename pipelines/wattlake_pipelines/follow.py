@@ -14,7 +14,7 @@ from wattlake_pipelines.lake.maintain import maintain
 from wattlake_pipelines.lake.room import room_in
 from wattlake_pipelines.land.kafka_source import GapError
 from wattlake_pipelines.land.land import land
-from wattlake_pipelines.land.source import Source
+from wattlake_pipelines.land.source import Source, Withheld
 
 #: A round takes no more than this of the log, so that a backlog is worked off in steps that each end in a commit.
 ROUND_BYTES = 64 * 2**20
@@ -36,11 +36,12 @@ class Followed:
 
 
 def follow(committer: Committer, source: Source, *, every_s: float, round_bytes: int, stop: threading.Event, options: Sequence[str] = (), pieces: int = 1,
-           heard: Callable[[Followed], None] | None = None, failed: Callable[[WattlakeError], None] | None = None) -> Followed:
+           heard: Callable[[Followed], None] | None = None, failed: Callable[[WattlakeError], None] | None = None,
+           withheld: Callable[[Sequence[Withheld]], None] | None = None) -> Followed:
     """Land and account what comes, each every_s seconds or as fast as it goes, until stop is set; a round that is begun is ended.
 
     What fails and may pass (brokers away, a full disk) is told and tried again. GapError and a newer
-    committer end it: both need somebody's decision.
+    committer end it: both need somebody's decision. withheld: hears after each round what could not be landed from.
     """
     done = Followed()
     retry_s = _FIRST_RETRY_S
@@ -50,6 +51,8 @@ def follow(committer: Committer, source: Source, *, every_s: float, round_bytes:
         try:
             with room_in(committer.lake):
                 landed = land(committer, source, round_bytes=limit, pieces=pieces, options=options, max_rounds=1)
+                if withheld is not None:
+                    withheld(landed.withheld)
                 if landed.rounds or not done.rounds:
                     account(committer, options=options)
                     done.rounds += 1

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from wattlake_pipelines.account.account import Accounted
     from wattlake_pipelines.lake.committer import Committer
     from wattlake_pipelines.land.land import Landed
+    from wattlake_pipelines.land.source import Withheld
 
 
 class Progress:
@@ -45,6 +47,23 @@ class Progress:
             # what stood there longer is overwritten
             print(f"\r  {text.ljust(self._shown)}", end="", file=sys.stderr, flush=True)
             self._shown = max(self._shown, len(text) + 2)
+
+
+class Omissions:
+    """Tells what of a log cannot be landed from: once, and again when that changes."""
+
+    def __init__(self) -> None:
+        self._told: dict[str, Withheld] = {}
+
+    def tell(self, withheld: Sequence[Withheld]) -> None:
+        """Say what is new in this."""
+        now = {each.subject: each for each in withheld}
+        for subject, each in now.items():
+            if self._told.get(subject) != each:
+                say(f"wattlake: {subject}: {each.why}; the rest is landed without it\n  next: {each.next_step}")
+        for subject in self._told.keys() - now.keys():
+            say(f"wattlake: {subject}: is landed from again")
+        self._told = now
 
 
 def tell_places(log: FileLog | KafkaLog | None, lake: Path) -> None:

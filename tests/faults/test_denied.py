@@ -26,7 +26,7 @@ from at_work import WATTLAKE, until
 from broker import READY_S
 from guarded import Guarded
 from guarded import make as make_guarded
-from secured import ADMIN, Authority
+from secured import Authority
 from topics import Topics
 
 #: A certificate's; a machine that runs other tests too takes long to start an agent that shows it.
@@ -47,11 +47,6 @@ def own_guarded(tmp_path_factory: pytest.TempPathFactory, authority: Authority) 
     made.kafka.start(READY_S)
     yield made
     made.kafka.brokers[0].kill()
-
-
-def topics_of(place: Guarded, prefix: str) -> Topics:
-    return Topics(f"kafka:{place.server}", prefix, security_protocol="SASL_SSL", username=ADMIN, ca_file=str(place.ca_file),
-                  password_file=str(place.password_file(place.kafka.users[ADMIN])))
 
 
 def rights(topics: Topics, principal: str) -> list[Any]:
@@ -77,7 +72,7 @@ def set_password(topics: Topics, user: str, password: str) -> None:
 
 @pytest.mark.slow
 def test_rights_are_revoked_and_granted_again(own_guarded: Guarded, topic_prefix: str, world: Callable[..., Any], tmp_path: Path) -> None:
-    topics = topics_of(own_guarded, topic_prefix)
+    topics = own_guarded.topics(topic_prefix)
     user = topic_prefix + "agent"
     set_password(topics, user, "first")
     grant(topics, user)
@@ -110,7 +105,7 @@ def test_rights_are_revoked_and_granted_again(own_guarded: Guarded, topic_prefix
 @pytest.mark.slow
 def test_a_password_is_rotated_and_a_certificate_expires_and_is_renewed(own_guarded: Guarded, authority: Authority, topic_prefix: str,
                                                                      world: Callable[..., Any]) -> None:
-    topics = topics_of(own_guarded, topic_prefix)
+    topics = own_guarded.topics(topic_prefix)
     user, name = topic_prefix + "agent", topic_prefix + "mutual"
     set_password(topics, user, "first")
     grant(topics, user)

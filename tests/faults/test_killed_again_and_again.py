@@ -12,7 +12,7 @@ import pytest
 
 from topics import Topics
 from wattlake_pipelines.dev.kafka import Kafka
-from wattlake_pipelines.land.kafka_source import extents
+from wattlake_pipelines.land.kafka_topics import extents
 
 KILLS = 15
 

@@ -16,6 +16,7 @@ import pytest
 
 from broker import READY_S, Shared, of_the_run
 from secured import ADMIN, Authority, secured
+from topics import Topics
 from wattlake_pipelines.dev.kafka import Kafka
 from wattlake_pipelines.dev.ports import LOOPBACK, free_ports
 
@@ -55,6 +56,11 @@ class Guarded:
         """The variables by which `wattlake` comes in with a password; that of the administrator is known."""
         return {"WATTLAKE_KAFKA_SECURITY_PROTOCOL": "SASL_SSL", "WATTLAKE_KAFKA_CA_FILE": str(self.ca_file), "WATTLAKE_KAFKA_USERNAME": name,
                 "WATTLAKE_KAFKA_PASSWORD_FILE": str(self.password_file(password or self.kafka.users[name]))}
+
+    def topics(self, prefix: str) -> Topics:
+        """The topics of a prefix, as the administrator reaches them."""
+        return Topics(f"kafka:{self.server}", prefix, security_protocol="SASL_SSL", username=ADMIN, ca_file=str(self.ca_file),
+                      password_file=str(self.password_file(self.kafka.users[ADMIN])))
 
     def password_file(self, password: str) -> Path:
         """A file with a password that only its owner reads."""

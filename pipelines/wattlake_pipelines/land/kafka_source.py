@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import logging
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
@@ -15,11 +14,11 @@ from wattlake_contracts.config import KafkaConfig
 from wattlake_contracts.errors import WattlakeError
 from wattlake_contracts.filelog.format import encode_meta
 from wattlake_contracts.kafkalog.message import Place, UnreadableError, from_message
-from wattlake_contracts.kafkalog.security import connection
-from wattlake_contracts.kinds import TOPICS
 from wattlake_contracts.log_address import KafkaLog
 from wattlake_contracts.record import Damage, Meta, Record, Stored
 from wattlake_pipelines.land.kafka_consumer import consumer_for
+from wattlake_pipelines.land.kafka_topics import extents, generations
+from wattlake_pipelines.land.source import Withheld
 
 #: The brokers do not say how large a stretch of offsets is; a record of a minute's readings of a node is about so large.
 _RECORD_BYTES = 8 * 1024
@@ -28,12 +27,12 @@ _PATIENCE_S = 60.0
 #: A poll comes back with messages only; offsets that hold none are passed in silence, so it is looked so often how far it has come.
 _POLL_MS = 500
 _RAW_KEPT = 4096
-#: Kafka's code for a topic that one may not even look at.
-_DENIED = 29
+#: A leader that has just been elected may not know its end yet.
+_SETTLE_S = 2.0
 
 
 class GapError(WattlakeError):
-    """Records that were not landed are no longer there."""
+    """Records that were not landed are no longer there, or may not be."""
 
 
 @dataclass(frozen=True)
@@ -100,115 +99,82 @@ def _crc_of(meta: Meta) -> int:
 
 
 class KafkaSource:
-    """The topics of a log on Kafka. accept_gap: land what is left of a partition that has dropped records before they were landed.
+    """The topics of a log on Kafka. accept_gap: land what is left of a partition that has lost records before they were landed.
 
-    WattlakeError if the brokers do not answer or hold none of the topics.
+    WattlakeError if the brokers do not answer or hold none of the topics that may be read.
     """
 
     def __init__(self, log: KafkaLog, config: KafkaConfig, *, accept_gap: bool = False) -> None:
         self._log, self._config, self._accept_gap = log, config, accept_gap
-        self._cluster, held = extents(log, config)
-        if not held:
-            raise WattlakeError(f"there is no topic {config.prefix}{TOPICS[0]} or any other of Wattlake's", subject=str(log),
-                                next_step="make them with `wattlake log init`")
+        self._held = extents(log, config)
 
     @property
     def identity(self) -> str:
         """The name under which its positions are kept: the same by whichever broker it is reached."""
-        return f"kafka:{self._cluster}"
+        return f"kafka:{self._held.cluster}"
+
+    @property
+    def withheld(self) -> Sequence[Withheld]:
+        """See Source."""
+        return self._held.withheld
 
     def ends(self) -> dict[str, int]:
         """See Source."""
-        return {self._whole(extent).partition: extent.end for extent in extents(self._log, self._config)[1]}
+        return {where.partition: where.end for where in self._look()}
 
-    def _whole(self, extent: Extent) -> KafkaRange:
-        return KafkaRange(self.identity, self._log.servers, self._config, extent.topic, extent.generation, extent.number, extent.first, extent.end)
+    def _look(self) -> list[KafkaRange]:
+        """All that each partition holds now."""
+        self._held = extents(self._log, self._config)
+        return [KafkaRange(self.identity, self._log.servers, self._config, e.topic, e.generation, e.number, e.first, e.end) for e in self._held.extents]
+
+    def confirm(self, ranges: Sequence[KafkaRange]) -> None:
+        """See Source: brokers are asked for a topic by its name, and it may have been made anew since the ranges were planned."""
+        planned = {where.topic: where.generation for where in ranges}
+        now = generations(self._log, self._config, sorted(planned))
+        for topic, generation in planned.items():
+            if now.get(topic) != generation:
+                raise WattlakeError("the topic was deleted or made anew while it was read; nothing of it was landed", subject=self._config.prefix + topic,
+                                    next_step="run the same command again")
 
     def plan(self, positions: Mapping[str, int], max_bytes: int, pieces: int = 1, upto: Mapping[str, int] | None = None) -> list[KafkaRange]:
-        """See Source. GapError if records went before they were landed, unless that is accepted."""
-        self._cluster, held = extents(self._log, self._config)
+        """See Source. GapError if records went before they were landed, or may have, unless that is accepted."""
+        held = self._look()
+        if any(positions.get(whole.partition, 0) > whole.end for whole in held):
+            time.sleep(_SETTLE_S)
+            held = self._look()
         found: list[KafkaRange] = []
         left = max(1, max_bytes // _RECORD_BYTES)
-        for extent in held:
-            where = self._whole(extent)
-            position = positions.get(where.partition)
+        for whole in held:
             # what a partition dropped before anyone landed from it was never this lake's
-            gone = 0 if position is None else max(0, extent.first - position)
+            position = positions.get(whole.partition, whole.start)
+            start = min(max(whole.start, position), whole.end)
+            gone = start - position
             if gone and not self._accept_gap:
-                raise GapError(f"offsets {position} to {extent.first} ({gone} records) are gone: the topic dropped them before they were landed",
-                               subject=f"{self._config.prefix}{extent.topic} partition {extent.number}",
-                               next_step="land what is left with --accept-gap, which records the gap in rejects; then give the topic more retention")
-            start = extent.first if position is None else max(extent.first, position)
-            here = extent.end if upto is None else min(extent.end, upto.get(where.partition, 0))
+                raise _gap(whole, position)
+            here = whole.end if upto is None else min(whole.end, upto.get(whole.partition, 0))
             end = max(start, min(here, start + left))
             if end > start or gone:
-                found += _cut(replace(where, start=start, end=end, gone=gone), pieces)
+                found += _cut(replace(whole, start=start, end=end, gone=gone), pieces)
                 left -= end - start
             if left <= 0:
                 break
         return found
 
 
+def _gap(whole: KafkaRange, position: int) -> GapError:
+    """What is told where a partition does not hold what comes next."""
+    subject = f"{whole.config.prefix}{whole.topic} partition {whole.number}"
+    if position < whole.start:
+        return GapError(f"offsets {position} to {whole.start} ({whole.start - position} records) are gone: the topic dropped them before they were landed",
+                        subject=subject,
+                        next_step="land what is left with --accept-gap, which records the gap in rejects; then give the topic more retention")
+    return GapError(f"it ends at offset {whole.end}, and was landed up to {position} already: it has lost its end, and what came since may stand where "
+                    "other records were", subject=subject,
+                    next_step=f"find out what it lost (a broker restored from an older copy, a leader that lacked the latest records); then go on from offset "
+                              f"{whole.end} with --accept-gap, which records that in rejects")
+
+
 def _cut(whole: KafkaRange, pieces: int) -> list[KafkaRange]:
     step = max(1, -(-(whole.end - whole.start) // pieces))
     return [replace(whole, start=at, end=min(at + step, whole.end), gone=whole.gone if at == whole.start else 0)
             for at in range(whole.start, max(whole.end, whole.start + 1), step)]
-
-
-@dataclass(frozen=True)
-class Extent:
-    """What a partition of a topic holds: offsets [first, end). topic: without prefix. generation: the topic's id."""
-
-    topic: str
-    generation: str
-    number: int
-    first: int
-    end: int
-
-
-def extents(log: KafkaLog, config: KafkaConfig) -> tuple[str, list[Extent]]:
-    """(the cluster's id, the partitions of the topics that are there). WattlakeError if no broker answers.
-
-    Messages of a transaction that is still open, and all after them, are not there yet.
-    """
-    from kafka import KafkaAdminClient, TopicPartition
-    from kafka.admin import OffsetSpec
-    from kafka.errors import KafkaError, TopicAuthorizationFailedError
-
-    logging.getLogger("kafka").setLevel(logging.CRITICAL)
-    try:
-        admin = KafkaAdminClient(**connection(log, config))
-    except KafkaError as error:
-        raise _away(log, error) from error
-    try:
-        cluster = str(admin.describe_cluster()["cluster_id"])
-        described = admin.describe_topics([config.prefix + t for t in TOPICS])
-        # who may see a topic and not read it would wait for messages that never come
-        if denied := [t["name"] for t in described if t.get("error_code") == _DENIED or (not t.get("error_code") and not _readable(t))]:
-            raise TopicAuthorizationFailedError(", ".join(denied))
-        known = {t["name"].removeprefix(config.prefix): t for t in described if not t.get("error_code")}
-        places = {TopicPartition(config.prefix + name, p["partition_index"]): (name, str(topic["topic_id"]))
-                  for name, topic in known.items() for p in topic["partitions"]}
-        first = admin.list_partition_offsets(dict.fromkeys(places, OffsetSpec.EARLIEST))
-        last = admin.list_partition_offsets(dict.fromkeys(places, OffsetSpec.LATEST), isolation_level="read_committed")
-    except KafkaError as error:
-        raise _away(log, error) from error
-    finally:
-        admin.close()
-    return cluster, [Extent(*places[place], place.partition, first[place].offset, last[place].offset) for place in sorted(places)]
-
-
-def _readable(topic: Mapping[str, Any]) -> bool:
-    """Whether this principal may read it; so it is where the brokers do not say."""
-    rights = topic.get("authorized_operations")
-    return not rights or "READ" in rights
-
-
-def _away(log: KafkaLog, error: Exception) -> WattlakeError:
-    from kafka.errors import AuthorizationError
-
-    if isinstance(error, AuthorizationError):
-        return WattlakeError(f"may not be read: {error or type(error).__name__}", subject=str(log),
-                             next_step="grant READ and DESCRIBE on the topics to the principal that lands")
-    return WattlakeError(f"no broker answers: {str(error) or type(error).__name__}", subject=str(log),
-                         next_step="see that they are up, and that address, certificates and password are right")

@@ -19,17 +19,18 @@ from wattlake_pipelines.lake.manifest import Manifest, stage
 from wattlake_pipelines.land.pipeline import EVENT_FILES, SEEN_FILE, land_pipeline
 from wattlake_pipelines.land.seen import SCHEMA as SEEN_SCHEMA
 from wattlake_pipelines.land.seen import are_events, stage_events
-from wattlake_pipelines.land.source import FileSource, Range, Source
+from wattlake_pipelines.land.source import FileSource, Range, Source, Withheld
 
 
 @dataclass(frozen=True)
 class Landed:
-    """What landing did. rows: accepted rows of all kinds. rejects: rows and records that could not be used."""
+    """What landing did. rows: accepted rows of all kinds. rejects: rows and records that could not be used. withheld: what could not be landed from."""
 
     rounds: int
     records: int
     rows: int
     rejects: int
+    withheld: tuple[Withheld, ...] = ()
 
 
 def land(committer: Committer, log: Source | Path, *, round_bytes: int, pieces: int = 1, options: Sequence[str] = (),
@@ -43,23 +44,27 @@ def land(committer: Committer, log: Source | Path, *, round_bytes: int, pieces: 
     rounds = records = rows = rejects = 0
     source = FileSource(log) if isinstance(log, Path) else log
     upto = source.ends() if max_rounds is None else None
+    # what is let in again meanwhile is still left out up to the end
+    withheld = {} if upto is None else {each.subject: each for each in source.withheld}
     while max_rounds is None or rounds < max_rounds:
         found = committer.query(f"SELECT partition, next_offset FROM {ALIAS}.log_positions WHERE log = ?", [source.identity]).fetchall()
         ranges = source.plan(dict(found), round_bytes, pieces, upto)
+        withheld |= {each.subject: each for each in source.withheld}
         if not ranges:
             break
-        made = land_round(committer, ranges, options)
+        made = land_round(committer, source, ranges, options)
         rounds, records = rounds + 1, records + sum(r.end - r.start for r in ranges)
         rows, rejects = rows + made.rows, rejects + made.rejects
         if progress is not None:
             progress(records, rows)
-    return Landed(rounds, records, rows, rejects)
+    return Landed(rounds, records, rows, rejects, tuple(withheld.values()))
 
 
-def land_round(committer: Committer, ranges: Sequence[Range], options: Sequence[str]) -> Manifest:
+def land_round(committer: Committer, source: Source, ranges: Sequence[Range], options: Sequence[str]) -> Manifest:
     """Land these ranges in one commit; give its manifest."""
     with committer.attempt() as (attempt, staging):
         manifest = _land(committer, ranges, staging, attempt, options)
+        source.confirm(ranges)
         committer.commit(manifest)
     return manifest
 

@@ -58,9 +58,12 @@ class _Rejects:
                           "writer": None, "boot": None, "seq": None, "appended_ms": None})
 
     def gone(self, where: Range) -> None:
-        """Records that the log gave up before they were landed."""
-        self.rows.append({"kind": None, "place": f"{where.partition} offset {where.start - where.gone}",
-                          "reason": f"{where.gone} records lost: the log had dropped them before they were landed; give it more room or land more often",
+        """Records that the log gave up before they were landed, or its end that it lost."""
+        stood = where.start - where.gone
+        reason = (f"{where.gone} records lost: the log had dropped them before they were landed; give it more room or land more often" if where.gone > 0 else
+                  f"the log had lost its end: it ended at {where.start} and had been landed up to {stood}; what came before {where.start} and after that "
+                  "loss is not landed")
+        self.rows.append({"kind": None, "place": f"{where.partition} offset {min(stood, where.start)}", "reason": reason,
                           "body": None, "writer": None, "boot": None, "seq": None, "appended_ms": None})
 
 

@@ -5,15 +5,28 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from wattlake_contracts.filelog.partition import partitions, segments
 from wattlake_contracts.filelog.reader import bounds, read
 from wattlake_contracts.record import Damage, Stored
 
 
+@dataclass(frozen=True)
+class Withheld:
+    """A part of a log that cannot be landed from. subject: its name. why, next_step: for the user."""
+
+    subject: str
+    why: str
+    next_step: str
+
+
 class Range(Protocol):
-    """Offsets [start, end) of one partition of a log. gone: records before start that the log no longer holds."""
+    """Offsets [start, end) of one partition of a log.
+
+    gone: records before start that the log no longer holds; negative where the log has lost its end: it stands so many before
+    where landing stood.
+    """
 
     @property
     def log(self) -> str:
@@ -43,8 +56,15 @@ class Source(Protocol):
     def identity(self) -> str:
         """The name under which its positions are kept."""
 
+    @property
+    def withheld(self) -> Sequence[Withheld]:
+        """What could not be landed from when the log was last looked at; the rest goes on without it."""
+
     def ends(self) -> Mapping[str, int]:
         """Partition → the offset after the last record that it holds now."""
+
+    def confirm(self, ranges: Sequence[Any]) -> None:
+        """Make sure, before they are committed, that the ranges were read from what they were planned for. WattlakeError if not."""
 
     def plan(self, positions: Mapping[str, int], max_bytes: int, pieces: int, upto: Mapping[str, int] | None = None) -> Sequence[Range]:
         """Ranges that hold about max_bytes of what has not landed yet; empty when all has.
@@ -78,9 +98,15 @@ def log_identity(root: Path) -> str:
 class FileSource:
     """A file log. root: its folder."""
 
+    #: A folder is there as a whole, or it is not.
+    withheld: Sequence[Withheld] = ()
+
     def __init__(self, root: Path) -> None:
         self.root = root
         self.identity = log_identity(root)
+
+    def confirm(self, ranges: Sequence[FileRange]) -> None:
+        """See Source: partitions are never made anew under a name that they had."""
 
     def ends(self) -> dict[str, int]:
         """See Source."""

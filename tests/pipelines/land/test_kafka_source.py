@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import random
+import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -17,7 +18,8 @@ from wattlake_contracts.errors import WattlakeError
 from wattlake_contracts.kafkalog import outbox
 from wattlake_contracts.record import JSON
 from wattlake_pipelines.dev.kafka import Kafka
-from wattlake_pipelines.land.kafka_source import GapError, extents
+from wattlake_pipelines.land.kafka_source import GapError, KafkaRange, KafkaSource
+from wattlake_pipelines.land.kafka_topics import extents
 from wattlake_pipelines.simulate.options import Options
 from wattlake_pipelines.simulate.write import simulate
 
@@ -121,6 +123,81 @@ def test_a_topic_that_is_made_anew_goes_on_without_a_stop(topics: Topics, tmp_pa
     run(lake, topics.source())
     assert landed(lake) == 13
     assert len({str(p).split("@")[1] for (p,) in rows(lake, "SELECT partition FROM lake.log_positions WHERE partition LIKE 'readings/%'")}) == 2
+
+
+class MadeAnew(KafkaSource):
+    """A log of which the readings' topic is deleted and made anew between the plan of a round and its reading."""
+
+    def __init__(self, topics: Topics, make_anew: Callable[[], None]) -> None:
+        super().__init__(topics.log, topics.config)
+        self._make_anew = make_anew
+
+    def plan(self, positions: Mapping[str, int], max_bytes: int, pieces: int = 1, upto: Mapping[str, int] | None = None) -> list[KafkaRange]:
+        found = super().plan(positions, max_bytes, pieces, upto)
+        self._make_anew()
+        return found
+
+
+def test_what_a_topic_holds_that_was_made_anew_since_the_plan_is_not_landed_as_the_old_ones(kafka: Kafka, topic_prefix: str, tmp_path: Path) -> None:
+    topics = Topics(kafka.address, topic_prefix, partitions=1)
+    readings(Log(tmp_path / "old"), 10)
+    topics.ship(tmp_path / "old")
+
+    def make_anew() -> None:
+        with topics.admin() as admin:
+            admin.delete_topics([topics.prefix + "readings"])
+        topics.create("readings")
+        readings(Log(tmp_path / "new"), 12, node="n2")
+        topics.ship(tmp_path / "new")
+
+    lake = tmp_path / "lake"
+    with pytest.raises(WattlakeError, match="deleted or made anew while it was read"):
+        run(lake, MadeAnew(topics, make_anew))
+    assert landed(lake) == 0
+    assert rows(lake, "FROM lake.log_positions") == []
+    run(lake, topics.source())
+    assert rows(lake, "SELECT node, count(*) FROM lake.raw_readings GROUP BY ALL") == [("n2", 12)]
+
+
+@pytest.mark.slow
+def test_a_partition_that_has_lost_its_end_stops_landing_until_that_is_accepted(own_kafka: Callable[..., Kafka], topic_prefix: str, tmp_path: Path) -> None:
+    kafka = own_kafka()
+    [broker] = kafka.brokers
+    topics, log, lake = Topics(kafka.address, topic_prefix, partitions=1), Log(tmp_path / "log"), tmp_path / "lake"
+
+    def more(count: int, start: int) -> None:
+        readings(log, count, start=start)
+        topics.ship(log.root)
+
+    more(10, 0)
+    broker.stop()
+    shutil.copytree(broker.data, tmp_path / "copy")
+    broker.restart(120)
+    more(5, 10)
+    run(lake, topics.source())
+    assert landed(lake) == 15
+
+    broker.stop()
+    shutil.rmtree(broker.data)
+    (tmp_path / "copy").rename(broker.data)
+    broker.restart(120)
+    more(2, 15)
+    for _ in range(2):
+        with pytest.raises(GapError, match="ends at offset 12, and was landed up to 15 already") as told:
+            run(lake, topics.source())
+        assert "readings partition 0" in str(told.value)
+        assert "--accept-gap" in str(told.value)
+    assert landed(lake) == 15
+
+    run(lake, topics.source(accept_gap=True))
+    [(place, reason)] = rows(lake, "SELECT place, reason FROM lake.rejects")
+    assert str(place).endswith("offset 12")
+    assert "ended at 12 and had been landed up to 15" in str(reason)
+    assert rows(lake, "SELECT next_offset FROM lake.log_positions WHERE partition LIKE 'readings/%'") == [(12,)]
+    more(3, 17)
+    run(lake, topics.source())
+    assert landed(lake) == 18
+    assert len(rows(lake, "FROM lake.rejects")) == 1
 
 
 def test_partitions_that_are_added_are_landed(topics: Topics, tmp_path: Path) -> None:

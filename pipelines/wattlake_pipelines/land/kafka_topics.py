@@ -1,0 +1,122 @@
+"""What the topics of a log on Kafka hold now, and which of them cannot be landed from."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from wattlake_contracts.config import KafkaConfig
+from wattlake_contracts.errors import WattlakeError
+from wattlake_contracts.kafkalog.security import connection
+from wattlake_contracts.kinds import TOPICS
+from wattlake_contracts.log_address import KafkaLog
+from wattlake_pipelines.land.source import Withheld
+
+#: Codes of Kafka's protocol (protocol guide, "Error codes"): there is no such topic; one may not even look at it.
+_UNKNOWN, _DENIED = 3, 29
+
+
+@dataclass(frozen=True)
+class Extent:
+    """What a partition of a topic holds: offsets [first, end). topic: without prefix. generation: the topic's id."""
+
+    topic: str
+    generation: str
+    number: int
+    first: int
+    end: int
+
+
+class Held(NamedTuple):
+    """What a log on Kafka holds. cluster: the cluster's id. withheld: the topics that are not among the extents, and why."""
+
+    cluster: str
+    extents: list[Extent]
+    withheld: tuple[Withheld, ...]
+
+
+def extents(log: KafkaLog, config: KafkaConfig) -> Held:
+    """The partitions of the topics that this principal may read. WattlakeError if no broker answers, or there is nothing that it may read.
+
+    Messages of a transaction that is still open, and all after them, are not there yet.
+    """
+    from kafka import TopicPartition
+    from kafka.admin import OffsetSpec
+
+    with _asked(log, config) as admin:
+        cluster = str(admin.describe_cluster()["cluster_id"])
+        described = admin.describe_topics([config.prefix + t for t in TOPICS])
+        withheld = tuple(w for w in (_withheld(topic, config) for topic in described) if w is not None)
+        if len(withheld) == len(described):
+            raise _nothing(log, described, withheld)
+        left_out = {w.subject for w in withheld}
+        places = {TopicPartition(t["name"], p["partition_index"]): (t["name"].removeprefix(config.prefix), str(t["topic_id"]))
+                  for t in described if t["name"] not in left_out for p in t["partitions"]}
+        first = admin.list_partition_offsets(dict.fromkeys(places, OffsetSpec.EARLIEST))
+        last = admin.list_partition_offsets(dict.fromkeys(places, OffsetSpec.LATEST), isolation_level="read_committed")
+    return Held(cluster, [Extent(*places[place], place.partition, first[place].offset, last[place].offset) for place in sorted(places)], withheld)
+
+
+def generations(log: KafkaLog, config: KafkaConfig, topics: Sequence[str]) -> dict[str, str]:
+    """Topic, without prefix → its id now; those that are not there have none. WattlakeError if no broker answers."""
+    with _asked(log, config) as admin:
+        described = admin.describe_topics([config.prefix + topic for topic in topics])
+    return {t["name"].removeprefix(config.prefix): str(t["topic_id"]) for t in described if not t.get("error_code")}
+
+
+def away(log: KafkaLog, error: Exception | None = None) -> WattlakeError:
+    """What is told when the brokers do not answer."""
+    why = "" if error is None else f": {str(error) or type(error).__name__}"
+    return WattlakeError(f"no broker answers{why}", subject=str(log),
+                         next_step="see that they are up, and that address, certificates and password are right")
+
+
+@contextmanager
+def _asked(log: KafkaLog, config: KafkaConfig) -> Iterator[Any]:
+    """A client to ask the brokers with. WattlakeError for whatever kafka-python raises."""
+    from kafka import KafkaAdminClient
+    from kafka.errors import KafkaError
+
+    logging.getLogger("kafka").setLevel(logging.CRITICAL)
+    try:
+        admin = KafkaAdminClient(**connection(log, config))
+    except KafkaError as error:
+        raise away(log, error) from error
+    try:
+        yield admin
+    except KafkaError as error:
+        raise away(log, error) from error
+    finally:
+        admin.close()
+
+
+def _withheld(topic: Mapping[str, Any], config: KafkaConfig) -> Withheld | None:
+    """Why a topic cannot be landed from, if it cannot."""
+    code, name = topic.get("error_code"), str(topic["name"])
+    if code == _UNKNOWN:
+        return Withheld(name, "there is no such topic", "make it with `wattlake log init`")
+    # who may see a topic and not read it would wait for messages that never come; it may be read where the brokers do not say
+    rights = topic.get("authorized_operations")
+    if code == _DENIED or (not code and rights and "READ" not in rights):
+        who = config.username if config.security_protocol == "SASL_SSL" else "PRINCIPAL"
+        lacks = "neither DESCRIBE nor READ is granted" if code == _DENIED else "READ is not granted"
+        return Withheld(name, f"may not be read: {lacks} to {config.username or 'this principal'}",
+                        f"have an administrator run `wattlake log grant {who} --may read`")
+    if code:
+        from kafka.errors import for_code
+
+        return Withheld(name, f"the brokers do not tell where it is: {for_code(code).__name__}", "see that all brokers are up")
+    return None
+
+
+def _nothing(log: KafkaLog, described: Sequence[Mapping[str, Any]], withheld: Sequence[Withheld]) -> WattlakeError:
+    """What is told where there is nothing to land from."""
+    codes = {t.get("error_code") for t in described}
+    if codes == {_UNKNOWN}:
+        return WattlakeError(f"there is no topic {withheld[0].subject} or any other of Wattlake's", subject=str(log),
+                             next_step="make them with `wattlake log init`")
+    first = next((w for w in withheld if "may not" in w.why), withheld[0])
+    return WattlakeError(f"{first.why}: {', '.join(w.subject for w in withheld)}", subject=str(log), next_step=first.next_step)

@@ -1,0 +1,136 @@
+"""Topics that may not be read, or are not there, hold up no other; and are landed once they can be."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+from kafka.admin import (
+    ACL,
+    ACLOperation,
+    ACLPermissionType,
+    ACLResourcePatternType,
+    ResourcePattern,
+    ResourceType,
+    ScramMechanism,
+    UserScramCredentialUpsertion,
+)
+
+from at_work import WATTLAKE, Follower, until
+from guarded import Guarded
+from lakes import rows
+from logs import Log
+from topics import Topics
+from wattlake_contracts.errors import INCOMPLETE
+from wattlake_contracts.kinds import TOPICS
+
+T0 = 1_760_000_000_000
+READ, DESCRIBE = ACLOperation.READ, ACLOperation.DESCRIBE
+
+
+class Reader:
+    """A user of a guarded Kafka that reads topics. environment: by which it comes in."""
+
+    def __init__(self, guarded: Guarded, topics: Topics) -> None:
+        self.name, self._topics = topics.prefix + "pipelines", topics
+        with topics.admin() as admin:
+            admin.alter_user_scram_credentials([UserScramCredentialUpsertion(self.name, ScramMechanism.SCRAM_SHA_512, b"word")])
+        self.environment = {**guarded.user(self.name, "word"), "WATTLAKE_KAFKA_PREFIX": topics.prefix}
+
+    def _right(self, topic: str, operation: ACLOperation) -> ACL:
+        pattern = ResourcePattern(ResourceType.TOPIC, self._topics.prefix + topic, ACLResourcePatternType.LITERAL)
+        return ACL(f"User:{self.name}", "*", operation, ACLPermissionType.ALLOW, pattern)
+
+    def let(self, operation: ACLOperation, *topics: str) -> None:
+        """Grant it on these."""
+        with self._topics.admin() as admin:
+            assert not admin.create_acls([self._right(topic, operation) for topic in topics])["failed"]
+
+    def forbid(self, operation: ACLOperation, *topics: str) -> None:
+        """Take it back."""
+        with self._topics.admin() as admin:
+            admin.delete_acls([self._right(topic, operation) for topic in topics])
+
+
+def told(log: Log, i: int) -> None:
+    """A reading and a job."""
+    log.put("readings", [{"node": "n1", "device": "gpu0", "device_kind": "gpu", "ts_ms": T0 + 1000 * i, "energy_mj": 5000 * i}], node="n1")
+    log.put("jobs", [{"job": f"j{i}", "node": "n1", "start_ms": T0, "end_ms": T0 + 1000, "event_ms": T0}], node="n1")
+
+
+def counts(lake: Path) -> list[tuple[object, ...]]:
+    return rows(lake, "SELECT (SELECT count(*) FROM lake.raw_readings), (SELECT count(*) FROM lake.raw_jobs)")
+
+
+def land(reader: Reader, topics: Topics, lake: Path) -> subprocess.CompletedProcess[str]:
+    """`wattlake land` as that user."""
+    clean = {k: v for k, v in os.environ.items() if not k.startswith("WATTLAKE_")}
+    return subprocess.run([WATTLAKE, "land", "--log", topics.log.address, "--lake", str(lake)], cwd=lake.parent, capture_output=True, text=True, timeout=300,
+                          env={**clean, "HOME": str(lake.parent), **reader.environment})
+
+
+@pytest.mark.slow
+def test_what_may_not_be_read_is_left_out_and_named_and_the_rest_is_landed(guarded: Guarded, topic_prefix: str, tmp_path: Path) -> None:
+    topics, lake, log = guarded.topics(topic_prefix), tmp_path / "lake", Log(tmp_path / "log")
+    told(log, 0)
+    topics.ship(log.root)
+    with topics.admin() as admin:
+        admin.delete_topics([topic_prefix + "transfers"])
+    reader = Reader(guarded, topics)
+    reader.let(READ, *(set(TOPICS) - {"jobs", "serving"}))
+    reader.let(DESCRIBE, "serving")
+    # rights are a moment on their way
+    until(lambda: "serving: may not be read: READ is not granted" in land(reader, topics, lake).stderr, "what may be read is landed")
+    done = land(reader, topics, lake)
+    assert done.returncode == INCOMPLETE, done.stderr
+    assert f"{topic_prefix}jobs: may not be read: neither DESCRIBE nor READ is granted" in done.stderr
+    assert f"{topic_prefix}serving: may not be read: READ is not granted" in done.stderr
+    assert f"{topic_prefix}transfers: there is no such topic" in done.stderr
+    assert f"wattlake log grant {reader.name} --may read" in done.stderr
+    assert "wattlake log init" in done.stderr
+    assert done.stderr.count("the rest is landed without it") == 3
+    assert counts(lake) == [(1, 0)]
+
+    reader.let(READ, "jobs", "serving")
+    topics.create("transfers")
+    until(lambda: land(reader, topics, lake).returncode == 0, "all is landed")
+    assert counts(lake) == [(1, 1)]
+
+    reader.forbid(READ, *TOPICS)
+    reader.forbid(DESCRIBE, "serving")
+    until(lambda: land(reader, topics, lake).returncode == 1, "who may read nothing has an error")
+    assert "may not be read: neither DESCRIBE nor READ is granted" in land(reader, topics, lake).stderr
+
+
+@pytest.mark.slow
+def test_a_follower_goes_on_with_the_rest_and_lands_a_topic_once_it_is_granted_again(guarded: Guarded, topic_prefix: str, tmp_path: Path) -> None:
+    topics, lake, log = guarded.topics(topic_prefix), tmp_path / "lake", Log(tmp_path / "log")
+    told(log, 0)
+    topics.ship(log.root)
+    reader = Reader(guarded, topics)
+    reader.let(READ, *TOPICS)
+    follower = Follower(lake, topics.log.address, reader.environment)
+
+    def said(text: str) -> None:
+        until(lambda: not follower.runs() or text in follower.said.read_text(), f"it says {text!r}", 120)
+        assert follower.runs(), follower.said.read_text()
+
+    try:
+        follower.start()
+        said("2 rows of 2 records")
+        reader.forbid(READ, "jobs")
+        said(f"{topic_prefix}jobs: may not be read")
+        for i in (1, 2):
+            told(log, i)
+            topics.ship(log.root)
+            said(f"{2 + i} rows of {2 + i} records")
+        assert follower.said.read_text().count(f"{topic_prefix}jobs: may not be read") == 1, "told once"
+        reader.let(READ, "jobs")
+        said(f"{topic_prefix}jobs: is landed from again")
+        said("6 rows of 6 records")
+        assert follower.stop() == 0
+    finally:
+        follower.end()
+    assert counts(lake) == [(3, 3)]
