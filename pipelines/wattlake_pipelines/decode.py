@@ -205,7 +205,8 @@ def decode_all(records: Sequence[Record]) -> list[Decoded | DecodeError]:
             else:
                 made.append(decode(record))
         except DecodeError as error:
-            made.append(error)
+            # one that was raised holds this frame, and with it every record, until Python looks for cycles
+            made.append(DecodeError(error.reason))
     for name, found in waiting.items():
         for number, decoded in _together(found, KINDS[name]):
             made[number] = decoded
@@ -221,7 +222,7 @@ def _together(found: list[tuple[int, list[Any], np.ndarray, list[RowReject]]], k
             try:
                 yield number, Decoded(_table(rows, kind), numbers, rejects)
             except DecodeError as error:
-                yield number, error
+                yield number, DecodeError(error.reason)
         return
     at = 0
     for number, rows, numbers, rejects in found:

@@ -21,7 +21,8 @@ ROUND_BYTES = 64 * 2**20
 #: So many commits make so many small files; upkeep makes them few again.
 _MAINTAIN_ROUNDS = 40
 _KEEP_DAYS = 7.0
-_FIRST_RETRY_S, _LAST_RETRY_S = 1.0, 15.0
+#: A broker that is away is waited for ten seconds by each try as well.
+_FIRST_RETRY_S, _LAST_RETRY_S = 1.0, 8.0
 
 
 @dataclass

@@ -42,6 +42,9 @@ def consumer_for(servers: tuple[str, ...], config: KafkaConfig) -> Iterator[Any]
 def _made(servers: tuple[str, ...], config: KafkaConfig) -> Any:
     from kafka import KafkaConsumer
 
+    from wattlake_pipelines.land.kafka_batches import install
+
+    install()
     # what it says in its own words is for its developers
     logging.getLogger("kafka").setLevel(logging.CRITICAL)
     return KafkaConsumer(**connection(KafkaLog(servers), config), group_id=None, enable_auto_commit=False, auto_offset_reset="none",

@@ -17,13 +17,15 @@ from wattlake_contracts.kafkalog.message import Place, UnreadableError, from_mes
 from wattlake_contracts.log_address import KafkaLog
 from wattlake_contracts.record import Damage, Meta, Record, Stored
 from wattlake_pipelines.land.kafka_consumer import consumer_for
-from wattlake_pipelines.land.kafka_topics import extents, generations
+from wattlake_pipelines.land.kafka_topics import anyone_listens, away, extents, generations
 from wattlake_pipelines.land.source import Withheld
 
 #: The brokers do not say how large a stretch of offsets is; a record of a minute's readings of a node is about so large.
 _RECORD_BYTES = 8 * 1024
 #: A broker that gives nothing for so long has failed the range, and with it the round.
 _PATIENCE_S = 60.0
+#: After so long without an answer it is asked whether a broker is there at all; one that elects a leader is, and is waited for.
+_QUIET_S = 4.0
 #: A poll comes back with messages only; offsets that hold none are passed in silence, so it is looked so often how far it has come.
 _POLL_MS = 500
 _RAW_KEPT = 4096
@@ -66,19 +68,32 @@ class KafkaRange:
                 consumer.seek(here, self.start)
                 yield from self._messages(consumer, here)
         except KafkaError as error:
+            if not anyone_listens(self.servers):
+                raise away(KafkaLog(self.servers), error) from error
             raise WattlakeError(f"cannot be read: {error or type(error).__name__}", subject=f"{here.topic} partition {self.number}",
                                 next_step="see that the brokers are up, then run the same command again") from error
 
     def _messages(self, consumer: Any, here: Any) -> Iterator[Stored | Damage]:
+        from wattlake_pipelines.land.kafka_batches import Refused, bounded
+
         stood, since = self.start, time.monotonic()
         while (position := consumer.position(here)) < self.end:
-            found = consumer.poll(timeout_ms=_POLL_MS, max_records=2_000).get(here, ())
+            with bounded():
+                found = consumer.poll(timeout_ms=_POLL_MS, max_records=2_000).get(here, ())
             if found or position != stood:
                 stood, since = position, time.monotonic()
+            elif time.monotonic() - since > _QUIET_S and not anyone_listens(self.servers):
+                raise away(KafkaLog(self.servers))
             elif time.monotonic() - since > _PATIENCE_S:
                 raise WattlakeError(f"no answer for {_PATIENCE_S:g} s at offset {position}", subject=f"{here.topic} partition {self.number}",
                                     next_step="see that the brokers are up, then run the same command again")
             for message in found:
+                if isinstance(message.value, Refused):
+                    # of a batch that other ranges have a part of, each tells its own
+                    first, last = max(message.value.first, self.start), min(message.offset, self.end - 1)
+                    if first <= last:
+                        yield Damage(first, last - first + 1, "", 0, f"offsets {first} to {last}: {message.value.reason}", message.value.raw, lost=False)
+                    continue
                 if message.offset >= self.end:
                     return
                 yield _stored(Place(self.topic, self.generation, self.number, message.offset, message.timestamp or 0), message)

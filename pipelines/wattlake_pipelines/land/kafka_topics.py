@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import logging
+import socket
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -17,6 +18,7 @@ from wattlake_pipelines.land.source import Withheld
 
 #: Codes of Kafka's protocol (protocol guide, "Error codes"): there is no such topic; one may not even look at it.
 _UNKNOWN, _DENIED = 3, 29
+_CONNECT_S = 2.0
 
 
 @dataclass(frozen=True)
@@ -72,6 +74,15 @@ def away(log: KafkaLog, error: Exception | None = None) -> WattlakeError:
     why = "" if error is None else f": {str(error) or type(error).__name__}"
     return WattlakeError(f"no broker answers{why}", subject=str(log),
                          next_step="see that they are up, and that address, certificates and password are right")
+
+
+def anyone_listens(servers: Sequence[str]) -> bool:
+    """Whether a broker, or at least its machine's kernel, takes a connection at any of these HOST:PORT."""
+    for server in servers:
+        host, _, port = server.rpartition(":")
+        with suppress(OSError), socket.create_connection((host.strip("[]"), int(port)), timeout=_CONNECT_S):
+            return True
+    return False
 
 
 @contextmanager

@@ -28,6 +28,8 @@ _BODY_KEPT = 4096
 BOOK = -1
 #: Messages of a form not seen yet are decoded together up to so many bytes: then their forms are known.
 _UNKNOWN_BYTES = 1 << 20
+#: Messages of other kinds wait to be decoded together up to so many bytes: few need more, and one may be sixteen megabytes of blanks.
+_WAITING_BYTES = 32 << 20
 
 
 class _Rejects:
@@ -95,6 +97,8 @@ def read_range(where: Range, shards: int) -> Iterator[tuple[int, bytes]]:
     if where.gone:
         rejects.gone(where)
     others: list[Record] = []
+    others_bytes = 0
+    by_kind: dict[str, list[tuple[Record, pa.Table]]] = {}
     identities: list[tuple[str, str, str, int, int, int, str | None]] = []
     well_named: set[Meta] = set()
     readings = Messages(lambda found: _checked(READINGS, found, rejects))
@@ -114,6 +118,10 @@ def read_range(where: Range, shards: int) -> Iterator[tuple[int, bytes]]:
         identities.append((meta.kind, meta.node, meta.boot, record.seq, record.appended_ms, item.crc, body))
         if meta.kind != READINGS.name:
             others.append(replace(record, crc=item.crc))
+            others_bytes += len(record.payload)
+            if others_bytes >= _WAITING_BYTES:
+                _sort_in(by_kind, others, rejects)
+                others, others_bytes = [], 0
         elif not readings.known(record, item.crc):
             record = replace(record, crc=item.crc)
             unknown += [(record, item.crc, table) for _, table in _decoded([record], rejects)]
@@ -128,11 +136,15 @@ def read_range(where: Range, shards: int) -> Iterator[tuple[int, bytes]]:
     yield from _pieces(readings, shards)
     columns: list[Sequence[object]] = list(zip(*identities, strict=True)) or [() for _ in BOOK_RECORDS]
     records = pa.table([pa.array(column, field.type) for column, field in zip(columns, BOOK_RECORDS, strict=True)], schema=BOOK_RECORDS)
-    by_kind: dict[str, list[tuple[Record, pa.Table]]] = {}
-    for record, table in _decoded(others, rejects):
-        by_kind.setdefault(record.meta.kind, []).append((record, table))
+    _sort_in(by_kind, others, rejects)
     landed = [_with_identity(KINDS[name], found, rejects) for name, found in sorted(by_kind.items())]
     yield BOOK, pack((records, _told(rejects.rows), *landed))
+
+
+def _sort_in(by_kind: dict[str, list[tuple[Record, pa.Table]]], records: list[Record], rejects: _Rejects) -> None:
+    """Add the rows of these records to those of their kinds; of their bytes only the first are still of use."""
+    for record, table in _decoded(records, rejects):
+        by_kind.setdefault(record.meta.kind, []).append((replace(record, payload=bytes(record.payload[:_BODY_KEPT])), table))
 
 
 def _told(rows: list[dict[str, object]]) -> pa.Table:

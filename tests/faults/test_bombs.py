@@ -1,0 +1,65 @@
+"""A batch of a few kilobytes that unpacks to gigabytes, sent by somebody who may write: a reject among records that land."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from at_work import until
+from batches import CODECS, batch, message, packed, produce, zeros
+from lakes import rows
+from logs import payload
+from topics import Topics
+from wattlake_pipelines.dev.kafka import Kafka
+
+T0 = 1_760_000_000_000
+#: What a topic takes unless it is set otherwise.
+MESSAGE_BYTES = 1_048_588
+#: A follower of good records takes half of it.
+ROOM_BYTES = 1 << 30
+
+
+def job(i: int) -> bytes:
+    row = {"job": f"j{i}", "node": "n1", "device": "gpu0", "start_ms": T0 + i, "end_ms": T0 + i + 5000, "share_ppm": 500_000, "model": "m", "phase": "train"}
+    return payload("jobs", [row])[0]
+
+
+def peak_bytes(pid: int) -> int:
+    """The most memory that a process has had."""
+    for line in Path(f"/proc/{pid}/status").read_text().splitlines():
+        if line.startswith("VmHWM:"):
+            return int(line.split()[1]) * 1024
+    raise AssertionError("no VmHWM")
+
+
+@pytest.mark.slow
+def test_a_batch_that_unpacks_to_gigabytes_is_a_reject_and_the_follower_goes_on(kafka: Kafka, topic_prefix: str, world: Callable[..., Any]) -> None:
+    topics = Topics(kafka.address, topic_prefix, partitions=1)
+    server, topic = kafka.servers[0], topic_prefix + "jobs"
+    for i, codec in enumerate(CODECS):
+        assert produce(server, topic, batch(codec, 1, packed(codec, [message(0, job(i))]))) == i
+    bomb = packed("zstd", (piece for i in range(5) for piece in zeros(i, 900 << 20)))
+    assert len(bomb) < MESSAGE_BYTES
+    first = produce(server, topic, batch("zstd", 5, bomb))
+    # one message of each batch is small enough, and all of them together are not
+    many = batch("zstd", 1, packed("zstd", zeros(0, 15 << 20)))
+    for _ in range(200):
+        produce(server, topic, many)
+    produce(server, topic, batch("lz4", 1, packed("lz4", [message(0, job(99))])))
+
+    here = world(topics)
+    here.follow()
+    until(lambda: "201 rejected" in here.follower.said.read_text() or not here.follower.runs(), "all has landed", 240)
+    assert here.follower.runs(), here.follower.said.read_text()[-3000:]
+    peak = peak_bytes(here.follower.process.pid)
+    assert here.follower.stop() == 0
+    print(f"the follower had {peak / 2**20:.0f} MiB at most")
+    assert peak < ROOM_BYTES
+    assert rows(here.lake, "SELECT job FROM lake.raw_jobs ORDER BY start_ms") == [(f"j{i}",) for i in [*range(len(CODECS)), 99]]
+    [(place, reason)] = rows(here.lake, "SELECT place, reason FROM lake.rejects WHERE reason LIKE '%unpacks%'")
+    assert str(place).endswith(f"offset {first}")
+    assert reason == f"offsets {first} to {first + 4}: a batch of messages unpacks to more than 64 MiB"
+    assert rows(here.lake, "SELECT count(*) FROM lake.rejects") == [(201,)]
