@@ -89,7 +89,7 @@ def anyone_listens(servers: Sequence[str]) -> bool:
 def _asked(log: KafkaLog, config: KafkaConfig) -> Iterator[Any]:
     """A client to ask the brokers with. WattlakeError for whatever kafka-python raises."""
     from kafka import KafkaAdminClient
-    from kafka.errors import KafkaError
+    from kafka.errors import AuthorizationError, KafkaError
 
     logging.getLogger("kafka").setLevel(logging.CRITICAL)
     try:
@@ -98,6 +98,9 @@ def _asked(log: KafkaLog, config: KafkaConfig) -> Iterator[Any]:
         raise away(log, error) from error
     try:
         yield admin
+    except AuthorizationError as error:
+        # taken back between two questions; next time it is known of which topic
+        raise WattlakeError(f"may not be read: {error or type(error).__name__}", subject=str(log), next_step="run the same command again") from error
     except KafkaError as error:
         raise away(log, error) from error
     finally:
