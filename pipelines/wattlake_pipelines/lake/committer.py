@@ -254,11 +254,16 @@ class Committer:
             if pq.read_metadata(path).num_rows != file.rows:
                 raise CommitRefusedError(f"a staged file does not hold the {file.rows} rows it was said to", subject=file.staged,
                                     next_step="run the same command again")
-        for log, partition, start, end in manifest.positions:
-            row = self.query(f"SELECT next_offset FROM {ALIAS}.log_positions WHERE log = ? AND partition = ?", [log, partition]).fetchone()
-            if row is not None and row[0] != start:
-                raise CommitRefusedError(f"offsets {start} to {end} do not follow on {row[0]}, where landing stands", subject=f"{log} {partition}",
+        stands: dict[tuple[str, str], int] = {}
+        for log, partition, start, end in sorted(manifest.positions):
+            if (stood := stands.get((log, partition))) is None:
+                row = self.query(f"SELECT next_offset FROM {ALIAS}.log_positions WHERE log = ? AND partition = ?", [log, partition]).fetchone()
+                # a log that is new to the lake begins wherever it begins
+                stood = start if row is None else row[0]
+            if stood != start:
+                raise CommitRefusedError(f"offsets {start} to {end} do not follow on {stood}, where landing stands", subject=f"{log} {partition}",
                                     next_step="run the same command again")
+            stands[log, partition] = end
 
     def _move_in(self, files: Sequence[StagedFile], moved: list[Path]) -> None:
         for file in files:
@@ -306,12 +311,12 @@ class Committer:
         """Write all four books; what is written joins `moved`."""
         files = [(data_name(f.table, f.name), f.table, f.day_ms if f.day_ms >= 0 else None, f.shard if f.shard >= 0 else None,
                   f.rows, f.size_bytes, f.sha256, ",".join(map(str, f.hours_ms)) or None) for f in manifest.files]
-        reached = [(log, partition) for log, partition, _, _ in manifest.positions]
+        reached = {(log, partition): end for log, partition, _, end in sorted(manifest.positions)}
         entries: tuple[tuple[Table, str, list[tuple[object, ...]]], ...] = (
             (FILES, f"path IN ({', '.join(map(quoted, gone))})" if gone else "false", [*files]),
             (DIRTY, f"batch <= {manifest.consumed}", [(*span, batch) for span in manifest.dirty]),
             (LOG_POSITIONS, " OR ".join(f"(log = {quoted(log)} AND partition = {quoted(partition)})" for log, partition in reached) or "false",
-             [(log, partition, end) for log, partition, _, end in manifest.positions]),
+             [(log, partition, end) for (log, partition), end in reached.items()]),
             (COMMITS, "false", [(batch, manifest.stage, manifest.attempt, manifest.rows, manifest.rejects,
                                  manifest.watermark_ms if manifest.watermark_ms >= 0 else None, time.time_ns() // 1_000_000)]))
         for table, out, rows in entries:

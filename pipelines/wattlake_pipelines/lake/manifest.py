@@ -61,12 +61,17 @@ def stage(table: str, rows: pa.Table, folder: Path, name: str, *, day_ms: int = 
     return StagedFile(table, name, str(path), rows.num_rows, path.stat().st_size, file_sha256(path), day_ms, shard)
 
 
+#: (log, partition, from offset, to offset): all of it was read.
+Span = tuple[str, str, int, int]
+
+
 @dataclass(frozen=True)
 class Manifest:
     """One commit's worth of work.
 
     files: to add. replaced: (table, day_ms, shard) whose committed files give way. removed: (table,
-    path) of single files that do. positions: (log, partition, from offset, to offset) covered. consumed: greatest batch of `dirty` accounted
+    path) of single files that do. positions: what was
+    read of the log; the spans of a partition follow each other. consumed: greatest batch of `dirty` accounted
     for, or -1. watermark_ms: latest instant that the data speaks of, or -1.
     """
 
@@ -75,7 +80,7 @@ class Manifest:
     files: tuple[StagedFile, ...] = ()
     replaced: tuple[tuple[str, int, int], ...] = ()
     removed: tuple[tuple[str, str], ...] = ()
-    positions: tuple[tuple[str, str, int, int], ...] = ()
+    positions: tuple[Span, ...] = ()
     dirty: tuple[tuple[str, str, int, int], ...] = ()
     consumed: int = -1
     watermark_ms: int = -1

@@ -17,6 +17,7 @@ from wattlake_pipelines.arrow_schema import table_schema
 from wattlake_pipelines.lake.committer import Committer
 from wattlake_pipelines.lake.manifest import Manifest, stage
 from wattlake_pipelines.land.pipeline import EVENT_FILES, SEEN_FILE, land_pipeline
+from wattlake_pipelines.land.proof import proven
 from wattlake_pipelines.land.seen import SCHEMA as SEEN_SCHEMA
 from wattlake_pipelines.land.seen import are_events, stage_events
 from wattlake_pipelines.land.source import FileSource, Range, Source, Withheld
@@ -78,7 +79,7 @@ def _land(committer: Committer, ranges: Sequence[Range], staging: Path, attempt:
     return Manifest(
         "land", attempt, files,
         replaced=tuple((f.table, f.day_ms, f.shard) for f in files if f.table == "seen"),
-        positions=_spans(ranges),
+        positions=proven(ranges, [r for p in parts for r in p.read], [name for p in parts for name in p.pieces]),
         dirty=tuple(d for p in parts for d in p.dirty),
         watermark_ms=max((p.watermark_ms for p in parts), default=-1),
         rows=sum(p.rows for p in parts), rejects=sum(p.rejects for p in parts))
@@ -98,12 +99,3 @@ def _seen(committer: Committer) -> pa.Table:
             files.append(stage(SEEN.name, seen.cast(table_schema(SEEN)), staging, name, day_ms=0, shard=0))
         committer.commit(Manifest("maintain", attempt, tuple(files), replaced=((SEEN.name, 0, 0),)))
     return seen
-
-
-def _spans(ranges: Sequence[Range]) -> tuple[tuple[str, str, int, int], ...]:
-    """(log, partition, from, to) per partition: its ranges follow each other, so their hull is what they cover."""
-    spans: dict[tuple[str, str], tuple[int, int]] = {}
-    for r in ranges:
-        start, end = spans.get((r.log, r.partition), (r.start - r.gone, r.start))
-        spans[r.log, r.partition] = (min(start, r.start - r.gone), max(end, r.end))
-    return tuple((log, partition, start, end) for (log, partition), (start, end) in spans.items())

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from uuid import uuid4
 
@@ -15,6 +15,7 @@ from apache_beam.options.pipeline_options import PipelineOptions
 
 from wattlake_pipelines.lake.manifest import StagedFile
 from wattlake_pipelines.land.piece import ReadingPiece
+from wattlake_pipelines.land.proof import RangeRead, span, with_proof, without_proof
 from wattlake_pipelines.land.read_range import BOOK, read_range
 from wattlake_pipelines.land.source import Range
 from wattlake_pipelines.land.write_book import write_book
@@ -30,13 +31,18 @@ PIECE = "piece-{}.arrow"
 
 @dataclass(frozen=True)
 class Part:
-    """What one worker made: for the driver, as JSON in the staging folder."""
+    """What one worker made: for the driver, as JSON in the staging folder.
+
+    pieces: those that are in its files. read: of the book's worker, the ranges that it has heard of.
+    """
 
     files: list[StagedFile]
     dirty: list[tuple[str, str, int, int]]
     rows: int
     rejects: int
     watermark_ms: int
+    pieces: list[str] = field(default_factory=list)
+    read: list[RangeRead] = field(default_factory=list)
 
 
 class ReadRange(beam.DoFn):
@@ -44,6 +50,7 @@ class ReadRange(beam.DoFn):
 
     Readings wait in the staging folder, not in the runner: that would copy them eight times over.
     A range that is read again writes files of other names; what nothing names goes with the folder.
+    What goes to the book comes last, and bears the proof that all the rest was read and how it is called.
     """
 
     def __init__(self, shards: int, staging: str) -> None:
@@ -51,13 +58,14 @@ class ReadRange(beam.DoFn):
 
     def process(self, element: Range) -> Iterator[tuple[int, bytes]]:
         """Read one range."""
+        pieces: list[str] = []
         for shard, raw in read_range(element, self._shards):
             if shard == BOOK:
-                yield shard, raw
+                yield shard, with_proof(raw, RangeRead(span(element), pieces))
                 continue
-            name = PIECE.format(uuid4().hex)
-            (Path(self._staging) / name).write_bytes(raw)
-            yield shard, name.encode()
+            pieces.append(PIECE.format(uuid4().hex))
+            (Path(self._staging) / pieces[-1]).write_bytes(raw)
+            yield shard, pieces[-1].encode()
 
 
 class WriteShard(beam.DoFn):
@@ -73,11 +81,14 @@ class WriteShard(beam.DoFn):
         seen = pq.read_table(folder / SEEN_FILE)
         events = msgspec.json.decode((folder / EVENT_FILES).read_bytes(), type=list[str])
         if shard == BOOK:
-            booked = write_book(list(parts), seen, folder, self._attempt, self._batch, events)
+            bodies, read = zip(*map(without_proof, parts), strict=True)
+            booked = write_book(bodies, seen, folder, self._attempt, self._batch, events)
             rows = sum(f.rows for f in booked.files if f.table.startswith(("raw_", "ref_")))
-            made = Part(booked.files, booked.dirty, rows, booked.rejects, booked.watermark_ms)
+            made = Part(booked.files, booked.dirty, rows, booked.rejects, booked.watermark_ms, read=list(read))
         else:
-            made = _write_shard([_piece(folder / p.decode()) for p in parts], seen, folder, self._attempt, shard, self._batch, events)
+            pieces = [p.decode() for p in parts]
+            made = _write_shard([_piece(folder / p) for p in pieces], seen, folder, self._attempt, shard, self._batch, events)
+            made = replace(made, pieces=pieces)
         name = PART.format(shard)
         (folder / name).write_bytes(msgspec.json.encode(asdict(made)))
         yield name

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
+from wattlake_contracts.errors import WattlakeError
 from wattlake_contracts.filelog.partition import partitions, segments
 from wattlake_contracts.filelog.reader import bounds, read
 from wattlake_contracts.record import Damage, Stored
@@ -46,7 +47,7 @@ class Range(Protocol):
     def gone(self) -> int: ...
 
     def read(self) -> Iterator[Stored | Damage]:
-        """What is in it, in order."""
+        """What is in it, in order. Who has had all of it has read the range to its end: WattlakeError where that cannot be."""
 
 
 class Source(Protocol):
@@ -86,8 +87,16 @@ class FileRange:
     gone: int = 0
 
     def read(self) -> Iterator[Stored | Damage]:
-        """What is in it, in order."""
-        return read(Path(self.root), self.partition, self.start, self.end)
+        """What is in it, in order. WattlakeError if any of its offsets is neither there nor told as damage: a bounded log drops its oldest segments."""
+        reached = self.start
+        for item in read(Path(self.root), self.partition, self.start, self.end):
+            if item.offset != reached:
+                break
+            reached = item.offset + (item.records if isinstance(item, Damage) else 1)
+            yield item
+        if reached != self.end:
+            raise WattlakeError(f"offsets {reached} to {self.end} are no longer there", subject=f"{self.root} {self.partition}",
+                                next_step="run the same command again: it counts what the log has given up")
 
 
 def log_identity(root: Path) -> str:

@@ -41,7 +41,7 @@ class Booked:
     watermark_ms: int
 
 
-def write_book(parts: Sequence[bytes], seen: pa.Table, folder: Path, attempt: str, batch: int, events: Sequence[str] = ()) -> Booked:
+def write_book(parts: Sequence[bytes | pa.Buffer], seen: pa.Table, folder: Path, attempt: str, batch: int, events: Sequence[str] = ()) -> Booked:
     """Stage one file per table from the BOOK parts of all ranges. batch: number of the commit. seen, events: see `fresh`."""
     unpacked = [unpack(part) for part in parts]
     records = pa.concat_tables([tables[0] for tables in unpacked])
