@@ -52,8 +52,12 @@ UntilOption = Annotated[str | None, typer.Option(
 def _quiet() -> None:
     """Keep Beam's advice on things that nobody here chose out of the user's sight."""
     # Beam logs each error of a step with its traceback before it raises it; the command tells it once, and in full with --debug
-    logging.getLogger("apache_beam").setLevel(logging.ERROR if os.environ.get("WATTLAKE_DEBUG") else logging.CRITICAL)
+    debug = bool(os.environ.get("WATTLAKE_DEBUG"))
+    logging.getLogger("apache_beam").setLevel(logging.ERROR if debug else logging.CRITICAL)
     logging.getLogger().setLevel(logging.ERROR)
+    if not debug:
+        # what a job server says of it, traces of Java and Python, comes in Beam's name by no logger of its own
+        logging.getLogger().addFilter(lambda record: record.module != "portable_runner")
     warnings.filterwarnings("ignore", module="apache_beam")
 
 

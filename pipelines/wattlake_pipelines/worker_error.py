@@ -18,10 +18,15 @@ def told() -> Iterator[None]:
     try:
         yield
     except WattlakeError as error:
-        error.next_step = error.next_step.partition(" [while running")[0]
+        # Beam makes it anew with a word on the step, and without its subject and next step
+        original = error.__context__
+        if isinstance(original, WattlakeError) and "[while running" in error.what:
+            raise original from original.__cause__
         raise
     except Exception as error:
         found = list(_OURS.finditer(str(error)))
         if not found:
             raise
-        raise WattlakeError(found[-1]["said"], next_step=found[-1]["step"] or "") from error
+        # of the same error told twice, the one that says what to do
+        ours = next((match for match in reversed(found) if match["step"]), found[-1])
+        raise WattlakeError(ours["said"], next_step=ours["step"] or "") from error

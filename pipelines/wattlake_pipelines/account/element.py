@@ -16,6 +16,7 @@ from wattlake_contracts.tables import FACT_EMISSIONS, FACT_ENERGY
 from wattlake_pipelines.account.kernels.emissions import emission_facts
 from wattlake_pipelines.account.kernels.energy import Settings, energy_facts
 from wattlake_pipelines.arrow_schema import conform, table_schema
+from wattlake_pipelines.lake.committed import committed
 from wattlake_pipelines.lake.manifest import StagedFile, stage
 
 _READING_COLUMNS = [c.name for c in READINGS.columns]
@@ -136,8 +137,9 @@ def _readings(element: DayElement, opened: pa.Table) -> pa.Table:
         nodes_of.setdefault(hour, []).append(node)
     parts = []
     for raw in element.raw:
-        file = pq.ParquetFile(raw.path, read_dictionary=_STRINGS, page_checksum_verification=True)
-        rows = file.read_row_group(raw.group, columns=_READING_COLUMNS).select(_READING_COLUMNS)
+        with committed(raw.path):
+            file = pq.ParquetFile(raw.path, read_dictionary=_STRINGS, page_checksum_verification=True)
+            rows = file.read_row_group(raw.group, columns=_READING_COLUMNS).select(_READING_COLUMNS)
         wanted = pa.array(nodes_of.get(raw.hour_ms, []), pa.string())
         present = rows["node"].combine_chunks().dictionary if rows["node"].num_chunks == 1 else pc.unique(rows["node"].cast(pa.string()))
         if not pc.all(pc.is_in(present, wanted)).as_py():
@@ -171,7 +173,8 @@ def _old(path: str, table: str) -> pa.Table:
     from wattlake_contracts.tables import TABLES
 
     schema = table_schema(TABLES[table])
-    return pq.read_table(path, page_checksum_verification=True).cast(schema) if path else schema.empty_table()
+    with committed(path):
+        return pq.read_table(path, page_checksum_verification=True).cast(schema) if path else schema.empty_table()
 
 
 def _hours(rows: pa.Table) -> pa.Array:

@@ -12,9 +12,11 @@ import apache_beam as beam
 import msgspec
 from apache_beam.options.pipeline_options import PipelineOptions
 
+from wattlake_contracts.errors import WattlakeError
 from wattlake_pipelines.account.element import DayElement, compute
 from wattlake_pipelines.account.spread import MAKERS, SpreadElement
 from wattlake_pipelines.lake.manifest import StagedFile
+from wattlake_pipelines.worker_error import told
 
 PART = "account-{}.json"
 _COUNT_EVERY_S = 0.5
@@ -73,13 +75,17 @@ def account_pipeline(elements: Sequence[DayElement | SpreadElement], staging: Pa
                      progress: Callable[[int, int], None] | None = None) -> list[AccountPart]:
     """Run the pipeline over the elements and give what its workers made; every element must have answered.
 
-    progress: hears (elements done, elements) now and then.
+    progress: hears (elements done, elements) now and then. WattlakeError if one has not, or as a worker raised it.
     """
     chosen = list(options) if any(o.startswith("--runner") for o in options) else ["--runner=FnApiRunner", *options]
-    with _counted(staging, len(elements), progress), beam.Pipeline(options=PipelineOptions(chosen)) as pipeline:
+    with _counted(staging, len(elements), progress), told(), beam.Pipeline(options=PipelineOptions(chosen)) as pipeline:
         _ = (
             pipeline
             | "Work" >> beam.Create(list(enumerate(elements)), reshuffle=len(elements) > 1)
             | "Account" >> beam.ParDo(Account(str(staging), attempt)).with_output_types(str)
         )
-    return [msgspec.json.decode((staging / PART.format(i)).read_bytes(), type=AccountPart) for i in range(len(elements))]
+    parts = [staging / PART.format(number) for number in range(len(elements))]
+    if missing := sum(1 for part in parts if not part.exists()):
+        raise WattlakeError(f"{missing} of {len(elements)} elements of accounting were not made", subject=str(staging.parent.parent),
+                            next_step="nothing was committed: run the same command again; if it stays so, without Beam's options, for the runner loses work")
+    return [msgspec.json.decode(part.read_bytes(), type=AccountPart) for part in parts]

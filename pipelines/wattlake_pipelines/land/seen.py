@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 from wattlake_contracts.kafkalog.message import BY_EVENT, BY_PLACE
 from wattlake_contracts.tables import SEEN_EVENTS
 from wattlake_pipelines.arrow_schema import table_schema
+from wattlake_pipelines.lake.committed import committed
 from wattlake_pipelines.lake.manifest import StagedFile, stage
 
 SCHEMA = pa.schema([("node", pa.string()), ("boot", pa.string()), ("from_seq", pa.int64()), ("to_seq", pa.int64())])
@@ -76,7 +77,7 @@ def _known(files: Sequence[str], asked: pa.Array) -> pa.Array:
     words = sorted(asked.to_pylist())
     found = []
     for path in files:
-        with pq.ParquetFile(path, page_checksum_verification=True) as file:
+        with committed(path), pq.ParquetFile(path, page_checksum_verification=True) as file:
             at = file.schema_arrow.names.index("event")
             groups = [g for g in range(file.num_row_groups) if _may_hold(file.metadata.row_group(g).column(at).statistics, words)]
             if groups:
