@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 from urllib.request import urlopen
@@ -102,6 +102,6 @@ class Agent(_Process):
 class Follower(_Process):
     """`wattlake run --follow`."""
 
-    def __init__(self, lake: Path, log: str, environment: Mapping[str, str]) -> None:
+    def __init__(self, lake: Path, log: str, environment: Mapping[str, str], *, beam: Sequence[str] = ()) -> None:
         self.lake = lake
-        super().__init__(lake.parent, "follower", ["run", "--follow", "--every", "1", "--log", log, "--lake", str(lake)], environment)
+        super().__init__(lake.parent, "follower", ["run", "--follow", "--every", "1", "--log", log, "--lake", str(lake), "--", *beam], environment)

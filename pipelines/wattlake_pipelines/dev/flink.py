@@ -54,11 +54,12 @@ class Flink:
     """A Flink in a folder of its own. It runs until stop(), also when this process has ended; another object of the same folder finds it.
 
     port: of the job server (the one it had; else a free one). parallelism: how many workers a pipeline is spread over.
+    keep_jobs: keep what Flink's own metrics say of each job that has ended, some 150 KiB a job, in `jobs` (its history server's form).
     """
 
-    def __init__(self, folder: Path, *, port: int | None = None, parallelism: int = 2) -> None:
+    def __init__(self, folder: Path, *, port: int | None = None, parallelism: int = 2, keep_jobs: bool = False) -> None:
         self._own = ServerFolder(folder, "flink")
-        self.folder, self.parallelism, self._wanted_port = self._own.path, parallelism, port
+        self.folder, self.parallelism, self._wanted_port, self._keep_jobs = self._own.path, parallelism, port, keep_jobs
         made = self._own.read()
         self.port: int = made["port"] if made else 0
         self.pool_port: int = made["pool_port"] if made else 0
@@ -69,6 +70,11 @@ class Flink:
     def processes(self) -> tuple[ServerProcess, ServerProcess]:
         """Both of its processes."""
         return self.job_server, self.worker_pool
+
+    @property
+    def jobs(self) -> Path:
+        """The folder of the jobs that have ended, a JSON file each, if they are kept: its Flink lives no longer than a job does, nor do its pages."""
+        return self.folder / "jobs"
 
     @property
     def options(self) -> list[str]:
@@ -158,7 +164,11 @@ class Flink:
     def _start_job_server(self) -> None:
         conf = self.folder / "conf"
         conf.mkdir(exist_ok=True)
-        write_private(conf / "flink-conf.yaml", "".join(f"{name}: {value}\n" for name, value in _CONF.items()))
+        settings = dict(_CONF)
+        if self._keep_jobs:
+            self.jobs.mkdir(exist_ok=True)
+            settings["jobmanager.archive.fs.dir"] = self.jobs.as_uri()
+        write_private(conf / "flink-conf.yaml", "".join(f"{name}: {value}\n" for name, value in settings.items()))
         write_private(conf / "logging.properties", _LOGGING)
         # a negative port: no expansion service, which is for pipelines with steps in Java
         arguments = ["--job-host", LOOPBACK, "--job-port", str(self.port), "--artifact-port", "0", "--expansion-port", "-1",
