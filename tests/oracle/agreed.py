@@ -33,7 +33,7 @@ def facts(
     want = oracle.energy_facts(readings, at, list(jobs), list(places), edges, list(devices), limits)
     got = kernel.energy_facts(
         table(readings, READING_TYPES), np.array(at, np.int64), table(list(jobs), JOB_TYPES), table(list(places), PLACE_TYPES),
-        table(edges, CUT_TYPES), table(list(devices), DEVICE_TYPES), kernel.Settings(limits.long_gap_ms, limits.implausible_power_ratio),
+        table(edges, CUT_TYPES), table(list(devices), DEVICE_TYPES), kernel.Settings(*limits),
     )
     assert got.to_pylist() == want
     return want

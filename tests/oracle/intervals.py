@@ -16,6 +16,7 @@ class Settings(NamedTuple):
 
     long_gap_ms: int = 300_000
     implausible_power_ratio: float = 1.5
+    longest_gap_ms: int = 400 * 24 * HOUR_MS
 
 
 class Kept(NamedTuple):
@@ -109,10 +110,15 @@ def intervals_of(kept: list[Kept], power: bool, devices: list[dict], settings: A
             continue
         if last is not None:
             interval = between(last, now, power, skipped, settings)
-            found.append((interval, not plausible(interval, now.reading, devices, settings)))
+            found.append((interval, bridged(interval, settings) and not plausible(interval, now.reading, devices, settings)))
         last, skipped = now, False
     return [interval._replace(implausible=hours_beside(found, i)) for i, (interval, dropped) in enumerate(found)
-            if interval.energy >= 0 and not dropped]
+            if interval.energy >= 0 and bridged(interval, settings) and not dropped]
+
+
+def bridged(interval: Interval, settings: Any) -> bool:
+    """Whether its ends are near enough to spread its energy between them."""
+    return bool(interval.end - interval.start <= settings.longest_gap_ms)
 
 
 def hours_beside(found: list[tuple[Interval, bool]], i: int) -> frozenset[int]:

@@ -7,6 +7,7 @@ import itertools
 from oracle.intervals import is_outlier
 from oracle.tree import HOUR_MS
 
+LONGEST_GAP_MS = 400 * 24 * HOUR_MS
 COUNTERS = ("requests", "tokens_in", "tokens_out", "tokens_cached", "units")
 SERIES = ("model", "node", "job", "site", "unit", "epoch")
 KEY = ("model", "job", "node", "site", "unit")
@@ -51,7 +52,8 @@ def intervals(rows: list[dict]) -> list[tuple[dict, dict]]:
         by_ts.setdefault(row["ts_ms"], []).append(row)
     kept = [max(by_ts[t], key=lambda r: tuple(nulls_first(r[c]) for c in (*COUNTERS, "simulated"))) for t in sorted(by_ts)]
     left = [r for i, r in enumerate(kept) if not (0 < i < len(kept) - 1 and out_of_line(kept[i - 1], r, kept[i + 1]))]
-    return [(a, b) for a, b in itertools.pairwise(left) if not any(known(a, b, c) and b[c] < a[c] for c in COUNTERS)]
+    return [(a, b) for a, b in itertools.pairwise(left)
+            if b["ts_ms"] - a["ts_ms"] <= LONGEST_GAP_MS and not any(known(a, b, c) and b[c] < a[c] for c in COUNTERS)]
 
 
 def known(a: dict, b: dict, counter: str) -> bool:

@@ -65,7 +65,8 @@ DEVICES = (
 #: instants, in ms after BASE_MS: hour edges and their neighbours, and gaps that are just not, and just, long
 NEAR = (-300_001, -300_000, -1000, -1, 0, 1, 1000, 299_999, 300_000, 300_001, 1_800_000)
 EDGES = sorted({h * HOUR_MS + d for h in (0, 1, 2, 3) for d in NEAR})
-FAR = (-40 * 365 * 24 * HOUR_MS // 4, 3 * 365 * 24 * HOUR_MS)
+#: and gaps of years, just bridged and not
+FAR = (-40 * 365 * 24 * HOUR_MS // 4, -400 * 24 * HOUR_MS, -400 * 24 * HOUR_MS - 1, 390 * 24 * HOUR_MS, 3 * 365 * 24 * HOUR_MS)
 
 instants = st.one_of(st.sampled_from(EDGES), st.integers(0, 2 * HOUR_MS), st.integers(-2_000, 2_000), st.sampled_from(FAR))
 

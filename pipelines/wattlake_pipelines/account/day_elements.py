@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 from wattlake_contracts.layout import ALIAS, DAY_MS, HOUR_MS
 from wattlake_pipelines.account.context import find_context
 from wattlake_pipelines.account.dirty import Dirty
-from wattlake_pipelines.account.element import DayElement, RawGroup
+from wattlake_pipelines.account.element import DayElement, RawGroup, hand_over
 from wattlake_pipelines.account.references import References, grid_in_force
 from wattlake_pipelines.lake.committer import Committer
 from wattlake_pipelines.land.read_range import shard_of
@@ -50,7 +50,7 @@ def day_elements(committer: Committer, staging: Path, dirty: Dirty) -> list[DayE
         name = f"day-{shard}-{day}"
         rows = {suffix: parts[suffix].get((shard, day), table.slice(0, 0)) for suffix, table in tables.items()}
         for suffix, table in rows.items():
-            pq.write_table(table.drop_columns(["day_ms"]), staging / f"{name}.{suffix}")
+            hand_over(table.drop_columns(["day_ms"]), staging / f"{name}.{suffix}")
         hours = pc.unique(rows["opened"]["hour_ms"]).to_pylist()
         elements.append(DayElement(
             name, shard, day, tuple(sorted((g for h in hours for g in groups.get((shard, h), ())), key=lambda g: (g.path, g.group))),

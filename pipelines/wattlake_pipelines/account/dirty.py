@@ -13,6 +13,7 @@ import pyarrow as pa
 
 from wattlake_contracts.layout import ALIAS, HOUR_MS
 from wattlake_pipelines.account.changes import changed_spans
+from wattlake_pipelines.account.kernels.intervals import LONGEST_GAP_MS
 from wattlake_pipelines.account.references import FOREVER_MS, References
 
 #: Whether a reading counts depends on its neighbours, and theirs on theirs: this many readings
@@ -46,10 +47,8 @@ def find_dirty(connection: duckdb.DuckDBPyConnection, now: References) -> Dirty:
     zone_marks = execute(f"SELECT key, from_ms, to_ms FROM {ALIAS}.dirty WHERE cause = 'grid'").fetchall()
     _spans_table(connection, "zone_spans", zone_marks)
     first_batch = min((m[4] for m in marks if m[0] == "readings"), default=None)
+    _lives(connection)
     _reading_hours(connection, first_batch)
-    execute(f"""
-        CREATE OR REPLACE TEMP TABLE node_life AS
-        SELECT node, min(hour_ms) AS from_ms, max(hour_ms) + {HOUR_MS} AS to_ms FROM {ALIAS}.reading_bounds GROUP BY node""")
     execute(f"""
         CREATE OR REPLACE TEMP TABLE energy_dirty AS
         SELECT node, hour_ms FROM reading_hours
@@ -112,6 +111,20 @@ def _emission_spans(connection: duckdb.DuckDBPyConnection, now: References) -> l
     """Spans whose site's figures are others than the facts have."""
     old = connection.execute(f"SELECT * FROM {ALIAS}.accounted_places").to_arrow_table()
     return changed_spans(old, now.places, "node", ["version"])
+
+
+def _lives(connection: duckdb.DuckDBPyConnection) -> None:
+    """`node_life`: from when to when each node may have facts; where it was silent for too long to bridge, it has none, whatever is told."""
+    # a gap that long begins and ends in other stretches of half its length: so a few rows per node stand for all its hours
+    connection.execute(f"""
+        CREATE OR REPLACE TEMP TABLE node_life AS
+        WITH stretches AS (
+            SELECT node, min(hour_ms) AS low, max(hour_ms) AS high FROM {ALIAS}.reading_bounds GROUP BY node, hour_ms // ({LONGEST_GAP_MS} // 2)),
+        marked AS (
+            SELECT *, coalesce(low - lag(high) OVER by_time > {LONGEST_GAP_MS} + {HOUR_MS}, true) AS begins
+            FROM stretches WINDOW by_time AS (PARTITION BY node ORDER BY low)),
+        numbered AS (SELECT *, sum(begins::INTEGER) OVER (PARTITION BY node ORDER BY low) AS life FROM marked)
+        SELECT node, min(low) AS from_ms, max(high) + {HOUR_MS} AS to_ms FROM numbered GROUP BY node, life""")
 
 
 def _spans_table(connection: duckdb.DuckDBPyConnection, name: str, spans: list[tuple[str, int, int]]) -> None:
@@ -185,7 +198,8 @@ def _reading_hours(connection: duckdb.DuckDBPyConnection, first_batch: int | Non
                 ON b.node = h.node AND b.device = h.device AND b.epoch = h.epoch AND b.power = h.power AND h.least < b.upto
             UNION ALL SELECT h.node, h.hour_ms, b.hour_ms FROM (FROM hours WHERE reaches_on) h ASOF JOIN reach_on b
                 ON b.node = h.node AND b.device = h.device AND b.epoch = h.epoch AND b.power = h.power AND h.most > b.before)
-        SELECT DISTINCT node, unnest(range(from_ms, to_ms + 1, {HOUR_MS})) AS hour_ms FROM (SELECT DISTINCT * FROM spans)""")
+        SELECT DISTINCT s.node, unnest(range(greatest(s.from_ms, l.from_ms), least(s.to_ms + 1, l.to_ms), {HOUR_MS})) AS hour_ms
+        FROM (SELECT DISTINCT * FROM spans) s JOIN node_life l USING (node)""")
 
 
 def _recut(connection: duckdb.DuckDBPyConnection) -> None:

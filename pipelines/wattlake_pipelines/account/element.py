@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -15,11 +16,13 @@ from wattlake_contracts.layout import DAY_MS, HOUR_MS
 from wattlake_contracts.tables import FACT_EMISSIONS, FACT_ENERGY
 from wattlake_pipelines.account.kernels.emissions import emission_facts
 from wattlake_pipelines.account.kernels.energy import Settings, energy_facts
+from wattlake_pipelines.account.kernels.intervals import LONGEST_GAP_MS
 from wattlake_pipelines.arrow_schema import conform, table_schema
 from wattlake_pipelines.lake.committed import committed
 from wattlake_pipelines.lake.manifest import StagedFile, stage
 
 _READING_COLUMNS = [c.name for c in READINGS.columns]
+_REFERENCES = ("jobs", "places", "devices", "sites", "direct", "marginal", "place_cuts", "zone_cuts")
 _STRINGS = ["node", "device", "device_kind", "epoch", "method", "boundary"]
 
 
@@ -52,8 +55,8 @@ class DayElement:
 
 def compute(element: DayElement, staging: Path, attempt: str) -> list[StagedFile]:
     """Stage the day's fact_energy and fact_emissions with the dirty (node, hour) rows made anew."""
-    dirty = pq.read_table(staging / f"{element.name}.energy")
-    derive = pq.read_table(staging / f"{element.name}.emissions")
+    dirty = handed_over(staging / f"{element.name}.energy")
+    derive = handed_over(staging / f"{element.name}.emissions")
     references = DayReferences.read(staging, element)
     files = []
     name = f"{element.day_ms}-{element.shard}-{attempt}.parquet"
@@ -89,25 +92,51 @@ class DayReferences:
         kept from the earliest of the readings that the element is given on.
         """
         day_ms = element.day_ms
-        touches = [("start_ms", "<", day_ms + DAY_MS), ("end_ms", ">", day_ms)]
-        tables = {name: pq.read_table(staging / f"{name}.parquet", filters=touches) for name in ("jobs", "places", "sites", "direct", "marginal")}
-        begins = [pc.min(pq.read_table(staging / f"{element.name}.{what}", columns=[column])[column]).as_py()
-                  for what, column in (("edges", "ts_ms"), ("opened", "hour_ms"))]
-        tables["devices"] = pq.read_table(staging / "devices.parquet", filters=[("end_ms", ">", min([day_ms, *(b for b in begins if b is not None)]))])
-        cut_range = [("cut_ms", ">", day_ms), ("cut_ms", "<", day_ms + DAY_MS)]
-        by_node = pq.read_table(staging / "place_cuts.parquet", filters=cut_range)
-        by_zone = pq.read_table(staging / "zone_cuts.parquet", filters=cut_range)
+        whole = {name: _reference(staging / f"{name}.parquet") for name in _REFERENCES}
+        tables = {name: _where(whole[name], start_ms=(None, day_ms + DAY_MS), end_ms=(day_ms, None))
+                  for name in ("jobs", "places", "sites", "direct", "marginal")}
+        begins = [pc.min(handed_over(staging / f"{element.name}.{what}")[column]).as_py() for what, column in (("edges", "ts_ms"), ("opened", "hour_ms"))]
+        tables["devices"] = _where(whole["devices"], end_ms=(min([day_ms, *(b for b in begins if b is not None)]), None))
+        by_node, by_zone = (_where(whole[name], cut_ms=(day_ms, day_ms + DAY_MS)) for name in ("place_cuts", "zone_cuts"))
+        if not by_zone.num_rows:
+            return DayReferences(**tables, cuts=by_node)
         joined = tables["places"].select(["node", "zone", "start_ms", "end_ms"]).join(by_zone, "zone", join_type="inner")
         joined = joined.filter((pc.field("cut_ms") > pc.field("start_ms")) & (pc.field("cut_ms") < pc.field("end_ms"))).select(["node", "cut_ms"])
         return DayReferences(**tables, cuts=pa.concat_tables([by_node, joined.cast(by_node.schema)]))
 
 
+@lru_cache(maxsize=len(_REFERENCES))
+def _reference(path: Path) -> pa.Table:
+    """A reference file of an attempt, kept for the worker's next element: an attempt writes it once, and its folder's name never comes again."""
+    return pq.read_table(path)
+
+
+def hand_over(rows: pa.Table, path: Path) -> None:
+    """Write rows for the one element that reads them. (A day may have a row of each: as Parquet, writing and reading them took most of its time.)"""
+    with pa.OSFile(str(path), "wb") as file, pa.ipc.new_file(file, rows.schema) as writer:
+        writer.write_table(rows)
+
+
+def handed_over(path: Path) -> pa.Table:
+    """The rows that `hand_over` wrote."""
+    with pa.OSFile(str(path)) as file:
+        return pa.ipc.open_file(file).read_all()
+
+
+def _where(rows: pa.Table, **bounds: tuple[int | None, int | None]) -> pa.Table:
+    """The rows whose columns lie strictly between their bounds; None is no bound, NULL lies nowhere."""
+    masks = [test(rows[name], bound) for name, pair in bounds.items() for test, bound in zip((pc.greater, pc.less), pair, strict=True) if bound is not None]
+    for mask in masks[1:]:
+        masks[0] = pc.and_(masks[0], mask)
+    return rows.filter(masks[0])
+
+
 def day_energy(element: DayElement, staging: Path, dirty: pa.Table, references: DayReferences) -> pa.Table:
     """The energy rows of the dirty (node, hour); nodes with the same dirty hours are done together."""
-    opened = pq.read_table(staging / f"{element.name}.opened")
-    edges = pq.read_table(staging / f"{element.name}.edges")
+    opened = handed_over(staging / f"{element.name}.opened")
+    edges = handed_over(staging / f"{element.name}.edges")
     readings = _with_edges(_readings(element, opened), edges)
-    settings = Settings(long_gap_ms=element.long_gap_ms)
+    settings = Settings(long_gap_ms=element.long_gap_ms, longest_gap_ms=LONGEST_GAP_MS)
     made = []
     groups = _groups(dirty)
     for nodes, hours in groups:

@@ -12,6 +12,7 @@ from lakes import run
 from logs import Log
 from wattlake_pipelines.lake.committer import Committer
 from wattlake_pipelines.land.land import land
+from wattlake_warehouse.check.gate import INVARIANTS
 from wattlake_warehouse.lake import open_lake
 from worlds import Told, worlds, write
 
@@ -114,3 +115,20 @@ def test_nothing_in_any_sound_lake_is_unexplained(tmp_path_factory: pytest.TempP
 
     every()
     assert "equal" in notes
+
+
+def test_what_was_counted_over_more_than_400_days_without_a_reading_is_told_of(tmp_path: Path) -> None:
+    day = 24 * 60
+    lake = made(tmp_path, [reading("gpu0", 0, 100), reading("gpu0", 1, 150), reading("gpu0", 401 * day, 9150), reading("gpu0", 401 * day + 1, 9200),
+                           # one that fell meanwhile began again, and an outlier is no reading
+                           reading("gpu1", 0, 100), reading("gpu1", 401 * day, 5),
+                           reading("gpu2", 0, 100), reading("gpu2", 401 * day, 7000), reading("gpu2", 401 * day + 1, 110)])
+    row = compared(lake)["gpu0"]
+    assert (row["counter_mj"], row["facts_mj"], row["unexplained_mj"]) == (9100, 100, 0)
+    assert "400 days" in row["note"]
+    with open_lake(lake) as connection:
+        assert connection.execute("SELECT device, epoch_ms(from_utc), epoch_ms(to_utc), round(gap_d, 2), energy_mj FROM long_gaps").fetchall() == [
+            ("gpu0", T0 + MINUTE, T0 + 401 * day * MINUTE, 401.0, 9000), ("gpu2", T0, T0 + (401 * day + 1) * MINUTE, 401.0, 10)]
+        told = connection.execute(next(g for g in INVARIANTS if g.name == "long_gaps").query).fetchall()
+        assert connection.execute("SELECT rows FROM data_quality WHERE topic = 'long gap'").fetchall() == [(2,)]
+    assert told[0] == ("n gpu0: from 2025-10-09 09:01 to 2026-11-14 09:00, 9000 mJ",)

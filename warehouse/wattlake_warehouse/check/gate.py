@@ -97,6 +97,17 @@ INVARIANTS: tuple[Gate, ...] = (
                      NULL) AS missed FROM silent""", (
         Rule("none", ("missed",), "the inventory names it and nothing reads it: look after its agent, or retire it", blocking=False),
     )),
+    Gate("long_gaps", """
+        SELECT concat(node, ' ', device, ': from ', strftime(from_utc, '%Y-%m-%d %H:%M'), ' to ', strftime(to_utc, '%Y-%m-%d %H:%M'),
+                      if(energy_mj IS NULL, '', concat(', ', energy_mj, ' mJ'))) AS unspread
+        FROM long_gaps
+        UNION ALL
+        SELECT concat('serving of ', model, ': from ', strftime(make_timestamp(from_ms * 1000), '%Y-%m-%d %H:%M'), ' to ',
+                      strftime(make_timestamp(ts_ms * 1000), '%Y-%m-%d %H:%M'))
+        FROM (SELECT model, ts_ms, lag(ts_ms) OVER (PARTITION BY model, node, job, site, unit, epoch ORDER BY ts_ms) AS from_ms FROM raw_serving)
+        WHERE ts_ms - from_ms > 34560000000""", (
+        Rule("none", ("unspread",), "more than 400 days without a reading: what was counted meanwhile is in no period; was a clock years off?", blocking=False),
+    )),
     Gate("jobs_without_energy", "SELECT *, concat(job, ' on ', node, if(item = '(machine)', '', ' ' || item), ': ', note) AS unread FROM jobs_without_energy", (
         Rule("none", ("unread",), "nothing was read while a job ran, so its energy is unknown: is its device mistyped, was an agent there?", blocking=False),
     )),

@@ -24,6 +24,7 @@ NAMES = (
     "data_movement",
     "coverage",
     "silent",
+    "long_gaps",
     "closure",
     "counters",
     "embodied_by_node",

@@ -77,7 +77,7 @@ steps AS (
     WINDOW series AS (PARTITION BY node, device, simulated, epoch ORDER BY ts_ms)
 ),
 judged AS (
-    SELECT s.*, step_mj < 0 AS fell,
+    SELECT s.*, step_mj < 0 AS fell, step_mj >= 0 AND length_ms > 34560000000 AS too_long,
            -- over 1.5 times what the inventory says that it can draw
            coalesce(CAST(step_mj AS HUGEINT) * 2000 > CAST(max_power_mw AS HUGEINT) * 3 * length_ms, false) AS implausible
     FROM steps s LEFT JOIN accounted_devices a ON a.node = s.node AND a.device = s.device AND from_ms >= a.start_ms AND from_ms < a.end_ms
@@ -85,8 +85,8 @@ judged AS (
 ),
 kept AS (
     -- what accounting by its rules keeps of each counter that differs
-    SELECT node, device, simulated, CAST(coalesce(sum(step_mj) FILTER (NOT fell AND NOT implausible), 0) AS BIGINT) AS kept_mj,
-           bool_or(fell) AS fell, bool_or(implausible) AS implausible
+    SELECT node, device, simulated, CAST(coalesce(sum(step_mj) FILTER (NOT fell AND NOT implausible AND NOT too_long), 0) AS BIGINT) AS kept_mj,
+           bool_or(fell) AS fell, bool_or(implausible AND NOT too_long) AS implausible, bool_or(too_long) AS too_long
     FROM judged GROUP BY ALL
 ),
 periods AS (
@@ -103,7 +103,7 @@ alone AS (
     FROM periods WHERE part_coverage > whole_coverage OR imputed GROUP BY ALL
 ),
 explained AS (
-    SELECT c.*, fell, implausible, coalesce(kept_mj, if(facts_mj <> counter_mj, NULL, counter_mj)) AS expected_mj, coalesce(most_mj, 0) AS most_mj,
+    SELECT c.*, fell, implausible, too_long, coalesce(kept_mj, if(facts_mj <> counter_mj, NULL, counter_mj)) AS expected_mj, coalesce(most_mj, 0) AS most_mj,
            coalesce(c.batch >= (SELECT min(batch) FROM dirty WHERE cause = 'readings'), false) AS waiting
     FROM compared c LEFT JOIN kept USING (node, device, simulated) LEFT JOIN alone USING (node, device, simulated)
 ),
@@ -113,6 +113,9 @@ noted AS (
                 WHEN mixed THEN 'simulated in part: not compared'
                 WHEN facts_mj IS NULL THEN 'a whole within a whole: not compared'
                 WHEN facts_mj = counter_mj THEN 'equal'
+                WHEN facts_mj = expected_mj AND too_long THEN 'nothing is spread over more than 400 days without a reading (see long_gaps)'
+                     || if(fell, '; the counter fell within an epoch: it began again', '')
+                     || if(implausible, '; readings beyond what the device can draw were left out', '')
                 WHEN facts_mj = expected_mj AND fell AND implausible THEN 'the counter began again within an epoch, and readings beyond what it can draw were left out'
                 WHEN facts_mj = expected_mj AND fell THEN 'the counter fell within an epoch: it began again'
                 WHEN facts_mj = expected_mj AND implausible THEN 'readings beyond what the device can draw were left out'

@@ -2,10 +2,10 @@
 --
 -- Grain: topic, subject, simulated.
 -- Columns:
---   topic: rejects, silent, jobs without energy, basis, class, flag, estimated factor or embodied basis
---   subject: the kind and reason of the rejects, what is silent in what way, why nothing was read in jobs, the basis of the emissions, the class or the flag of the energy
+--   topic: rejects, silent, long gap, jobs without energy, basis, class, flag, estimated factor or embodied basis
+--   subject: the kind and reason of the rejects, what is silent in what way, what was not spread over a long gap, why nothing was read in jobs, the basis of the emissions, the class or the flag of the energy
 --   simulated: made by `wattlake simulate`, not measured; NULL for rejects, which nobody could read
---   rows: rows concerned; of what is silent, machines or devices; of jobs without energy, jobs
+--   rows: rows concerned; of what is silent, machines or devices; of long gaps, gaps; of jobs without energy, jobs
 --   energy_kwh [kWh]: energy concerned; NULL where that makes no sense
 --   energy_share: of all energy of the same `simulated`
 --   emissions_known: whether these rows have location-based (or embodied) emissions
@@ -20,6 +20,9 @@ found AS (
     UNION ALL
     SELECT 'silent', if(item = '(machine)', 'machine', 'device') || ' ' || note, simulated, count(*), NULL, NULL
     FROM silent GROUP BY ALL
+    UNION ALL
+    SELECT 'long gap', 'energy of more than 400 days without a reading, in no period', simulated, count(*), sum(energy_mj), NULL
+    FROM long_gaps GROUP BY simulated
     UNION ALL
     SELECT 'jobs without energy', note, simulated, count(DISTINCT job), NULL, NULL
     FROM jobs_without_energy GROUP BY note, simulated
@@ -55,4 +58,4 @@ SELECT topic,
 FROM found
 LEFT JOIN whole USING (simulated)
 -- what is missing comes first
-ORDER BY topic NOT IN ('rejects', 'silent', 'jobs without energy'), topic, rows DESC, subject, simulated
+ORDER BY topic NOT IN ('rejects', 'silent', 'long gap', 'jobs without energy'), topic, rows DESC, subject, simulated

@@ -13,7 +13,7 @@ from wattlake_pipelines.account.kernels.attribution import Records, attribute
 from wattlake_pipelines.account.kernels.cells import Hours, coverage_cuts, cut
 from wattlake_pipelines.account.kernels.counter import cumulative
 from wattlake_pipelines.account.kernels.fleet import Fleet, Inventory, numbers
-from wattlake_pipelines.account.kernels.intervals import find_stretches
+from wattlake_pipelines.account.kernels.intervals import LONGEST_GAP_MS, find_stretches
 from wattlake_pipelines.account.kernels.leaves import presence, with_rests
 from wattlake_pipelines.account.kernels.overlap import without_overlap
 from wattlake_pipelines.account.kernels.rows import energy_rows
@@ -28,11 +28,13 @@ class Settings:
     """Figures of the rules.
 
     long_gap_ms: a longer gap between readings is imputed; a setting of the lake. implausible_power_ratio:
-    of a device's maximum power; an interval that draws more is dropped. The same for every lake.
+    of a device's maximum power; an interval that draws more is dropped. longest_gap_ms: over a longer
+    gap nothing is spread. Both the same for every lake.
     """
 
     long_gap_ms: int = 300_000
     implausible_power_ratio: float = 1.5
+    longest_gap_ms: int = LONGEST_GAP_MS
 
 
 def energy_facts(readings: pa.Table, hours_ms: npt.NDArray[np.int64], jobs: pa.Table, places: pa.Table, cuts: pa.Table,
@@ -58,7 +60,7 @@ def energy_facts(readings: pa.Table, hours_ms: npt.NDArray[np.int64], jobs: pa.T
     inventory = Inventory.of(devices, fleet)
     total_mj = cumulative(series)
     found = find_stretches(series, total_mj, attributes, text["method"].words, inventory, settings.long_gap_ms,
-                           settings.implausible_power_ratio)
+                           settings.longest_gap_ms, settings.implausible_power_ratio)
     stretches = without_overlap(found, series.power, series.ts_ms)
     hours = Hours.of(np.asarray(hours_ms, np.int64), stretches, fleet)
     if not len(hours.key):

@@ -7,12 +7,15 @@ from dataclasses import dataclass, fields
 import numpy as np
 import pyarrow as pa
 
-from wattlake_contracts.layout import HOUR_MS
+from wattlake_contracts.layout import DAY_MS, HOUR_MS
 from wattlake_pipelines.account.kernels.counter import implausible
 from wattlake_pipelines.account.kernels.fleet import Inventory
 from wattlake_pipelines.account.kernels.ranges import Bools, Ints, among, distinct, expand, group_starts
 from wattlake_pipelines.account.kernels.series import Attributes, Series
 from wattlake_pipelines.account.kernels.texts import BLOCK
+
+#: Over a gap longer than this nothing is spread (rule 1.3): a counter read once a year is bridged, a clock that was decades off is not.
+LONGEST_GAP_MS = 400 * DAY_MS
 
 #: The classes of energy, in the order in which they win where intervals overlap.
 MEASURED, INTEGRATED, ESTIMATED, IMPUTED = range(4)
@@ -48,7 +51,7 @@ class Stretches:
 
 
 def find_stretches(series: Series, total_mj: Ints, attributes: Attributes, methods: pa.Array, inventory: Inventory,
-                   long_gap_ms: int, ratio: float) -> Stretches:
+                   long_gap_ms: int, longest_gap_ms: int, ratio: float) -> Stretches:
     """The intervals of sorted readings (rule 1.3), with class, attributes and flags, as stretches by (series, start).
 
     total_mj: the cumulative energy per reading. An interval is named by the reading that ends it.
@@ -56,7 +59,8 @@ def find_stretches(series: Series, total_mj: Ints, attributes: Attributes, metho
     ts, first = series.ts_ms, series.first
     run_device = series.device[series.series]
     limit = _limits(inventory, run_device, ratio)
-    odd, suspect = _scan(ts, total_mj, series.start, first, limit, long_gap_ms)
+    odd, suspect = _scan(ts, total_mj, series.start, first, limit, min(long_gap_ms, longest_gap_ms))
+    suspect = suspect[ts[suspect] - ts[suspect - 1] <= longest_gap_ms]
     dropped = _implausible(ts, total_mj, suspect, run_device[series.run_of(suspect)], inventory, ratio)
     touched = distinct(series.conflict, series.conflict + 1)
     # next to one that is dropped; at an end of a series that names no interval, and is left out below
@@ -68,7 +72,7 @@ def find_stretches(series: Series, total_mj: Ints, attributes: Attributes, metho
     run = series.run_of(ends)
     length = ts[ends] - ts[ends - 1]
     counter = series.power[series.series[run]] == 0
-    gone = among(dropped, ends) | (counter & (total_mj[ends] < total_mj[ends - 1]))
+    gone = among(dropped, ends) | (counter & (total_mj[ends] < total_mj[ends - 1])) | (length > longest_gap_ms)
     grade = _grades(methods)[attributes.method[series.attribute[run]]]
     grade = np.where(~counter & (grade == MEASURED), INTEGRATED, grade)
     grade = np.where(length > long_gap_ms, IMPUTED, grade)

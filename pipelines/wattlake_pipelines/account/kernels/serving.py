@@ -10,6 +10,7 @@ import pyarrow.compute as pc
 
 from wattlake_contracts.layout import HOUR_MS
 from wattlake_contracts.tables import FACT_SERVING
+from wattlake_pipelines.account.kernels.intervals import LONGEST_GAP_MS
 from wattlake_pipelines.account.kernels.ordering import integers, tuple_ranks
 from wattlake_pipelines.account.kernels.ranges import Bools, Ints, expand, group_starts
 from wattlake_pipelines.account.kernels.rounding import rounded_share
@@ -45,7 +46,7 @@ def serving_facts(rows: pa.Table, hours_ms: Ints) -> pa.Table:
     ts = integers(readings["ts_ms"])
     counters = {name: _Counter(integers(readings[name]), pc.is_valid(readings[name]).to_numpy().astype(bool)) for name in COUNTERS}
     left = np.flatnonzero(~_outliers(series, counters))
-    first, last = _intervals(series, counters, left)
+    first, last = _intervals(series, ts, counters, left)
 
     low = np.searchsorted(hours + HOUR_MS, ts[first], side="right")
     interval, hour = expand(low, np.searchsorted(hours, ts[last]) - low)
@@ -94,10 +95,10 @@ def _outliers(series: Ints, counters: dict[str, _Counter]) -> Bools:
     return out
 
 
-def _intervals(series: Ints, counters: dict[str, _Counter], left: Ints) -> tuple[Ints, Ints]:
-    """(first, last) reading of each interval: neighbours of a series between which no counter falls."""
+def _intervals(series: Ints, ts: Ints, counters: dict[str, _Counter], left: Ints) -> tuple[Ints, Ints]:
+    """(first, last) reading of each interval: neighbours of a series, not too far apart, between which no counter falls."""
     a, b = left[:-1], left[1:]
-    good = series[a] == series[b]
+    good = (series[a] == series[b]) & (ts[b] - ts[a] <= LONGEST_GAP_MS)
     for counter in counters.values():
         good &= ~(counter.known[a] & counter.known[b] & (counter.value[b] < counter.value[a]))
     return a[good], b[good]

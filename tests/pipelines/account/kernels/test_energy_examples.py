@@ -116,9 +116,9 @@ def test_a_long_gap_is_imputed_and_not_covered():
     assert lines(rows, "measured_mj", "imputed_mj", "coverage") == [(120, 600, 120 / 3600)]
 
 
-def test_a_gap_of_years_is_exact():
-    rows = facts(counter([(-10 * 365 * 86_400, 0), (10 * 365 * 86_400, 10**15)]), hours=(0, 1))
-    d, length, half = 10**15, 20 * 365 * 86_400_000, 10 * 365 * 86_400_000
+def test_a_gap_of_a_year_and_more_is_exact():
+    rows = facts(counter([(-200 * 86_400, 0), (200 * 86_400, 10**15)]), hours=(0, 1))
+    d, length, half = 10**15, 400 * 86_400_000, 200 * 86_400_000
     at = [(2 * d * (half + h * HOUR) + length) // (2 * length) for h in range(3)]
     assert lines(rows, "imputed_mj", "coverage") == [(at[1] - at[0], 0.0), (at[2] - at[1], 0.0)]
 

@@ -28,7 +28,7 @@ def by_kernel(world: dict, limits: Settings = SETTINGS) -> list[dict]:
     facts = kernel.energy_facts(
         table(world["readings"], READING_TYPES), np.array(world["hours_ms"], np.int64), table(world["jobs"], JOB_TYPES),
         table(world["places"], PLACE_TYPES), table(world["cuts"], CUT_TYPES), table(world["devices"], DEVICE_TYPES),
-        kernel.Settings(limits.long_gap_ms, limits.implausible_power_ratio),
+        kernel.Settings(*limits),
     )
     assert tuple(facts.column_names) == FACT_ENERGY.names
     return facts.to_pylist()
@@ -41,7 +41,8 @@ def by_oracle(world: dict, limits: Settings = SETTINGS) -> list[dict]:
 
 
 @thorough
-@given(worlds(), st.sampled_from((SETTINGS, SETTINGS, Settings(1_000, 1.1), Settings(10**12, 100.0))))
+@given(worlds(), st.sampled_from((SETTINGS, SETTINGS, Settings(1_000, 1.1), Settings(10**12, 100.0),
+                                  Settings(300_000, 1.5, 3_600_000), Settings(10**12, 1.5, 300_000))))
 def test_every_row_is_the_oracles(world: dict, limits: Settings) -> None:
     assert by_kernel(world, limits) == by_oracle(world, limits)
 

@@ -5,6 +5,8 @@ The number in a test's name is the section (and the rule). What stands here hold
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 
 from oracle.agreed import LONG, MIN, H, S, classes, energy, facts, line, power
@@ -102,6 +104,20 @@ def test_1_3_the_limit_is_that_in_force_where_the_interval_begins() -> None:
 
 def test_1_3_powers_are_held_to_the_limit_too() -> None:
     assert facts(power("gpu0", (0, 2000), (S, 2000)), devices=(inventory("gpu0", most=1000),)) == []
+
+
+@pytest.mark.parametrize("made", [lambda *points: line("gpu0", *points), lambda *points: power("gpu0", *points)])
+def test_1_3_over_more_than_400_days_nothing_is_spread(made: Callable[..., list[dict]]) -> None:
+    days = 400 * 24 * H
+    assert facts(made((H - days, 1000), (H, 2000)), limits=Settings()) != []
+    assert facts(made((H - 1 - days, 1000), (H, 2000)), limits=Settings()) == []
+
+
+def test_1_3_what_lies_beside_such_a_gap_stands_as_if_a_new_life_had_begun() -> None:
+    """Though the device could not have drawn it: there is no interval to be dropped as implausible."""
+    readings = line("gpu0", (-400 * 24 * H - 1, 1000), (0, 2000), (S, 2000))
+    (row,) = facts(readings, limits=Settings(), devices=(inventory("gpu0", most=0),))
+    assert (row["energy_mj"], row["flags"], row["coverage"]) == (0, None, S / H)
 
 
 def test_1_4_a_gap_longer_than_the_limit_is_imputed() -> None:
