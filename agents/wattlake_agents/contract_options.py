@@ -63,6 +63,8 @@ def stored(column: Column, value: Any, name: str = "") -> Any:
         raise UsageError(f"{value!r} is not one of {', '.join(column.choices)}", subject=name)
     if isinstance(value, str) and (why := column.reserved(value)) is not None:
         raise UsageError(f"{value!r} {why}: reports call other things so", subject=name)
+    if isinstance(value, str) and (why := column.overlong(value)) is not None:
+        raise UsageError(why, subject=name, next_step="give a shorter one: landing would reject the row")
     return value
 
 

@@ -5,6 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from enum import Enum
 
+#: A longer text in a row is a mistake, and every reader would carry it. Rejects keep what was given, which has a limit of its own.
+MAX_TEXT_BYTES = 64 * 2**10
+
 
 class Type(Enum):
     """The types that cross the rooms; the value is DuckDB's name for it."""
@@ -54,6 +57,11 @@ class Column:
         if self.internal:
             return ()
         return self.inputs or (Input(self.name),)
+
+    def overlong(self, value: str) -> str | None:
+        """Why a text is none of this column, being too long; None if it is not. One that is no text in UTF-8 is for others to judge."""
+        size = len(value.encode("utf-8", "surrogatepass"))
+        return f"is a text of {size} bytes, over the limit of {MAX_TEXT_BYTES}" if size > MAX_TEXT_BYTES else None
 
     def reserved(self, value: str) -> str | None:
         """Why no value may be called so, or None if it may."""

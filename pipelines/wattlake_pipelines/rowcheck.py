@@ -13,13 +13,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from wattlake_contracts.column import Column, Type
+from wattlake_contracts.column import MAX_TEXT_BYTES, Column, Type
 from wattlake_contracts.kind import AHEAD_MS, Kind, Rule
 from wattlake_contracts.kinds import REJECTS
 from wattlake_pipelines.arrow_schema import conform, kind_schema
-
-#: A longer text in a row is a mistake, and every reader would carry it. Rejects keep what was given, which has a limit of its own.
-MAX_TEXT_BYTES = 64 * 2**10
 
 
 class Checked(NamedTuple):

@@ -13,6 +13,7 @@ from wattlake_agents import process
 from wattlake_agents.health import Heartbeat, load, running
 from wattlake_agents.state import node_name, state_dir
 from wattlake_contracts.config import Config
+from wattlake_contracts.kafkalog.claim import shipped
 from wattlake_contracts.log_address import FileLog, KafkaLog, log_address, spool_root
 
 _AS_AGENT = "[default: as configured, else as the agent that runs here has it"
@@ -21,7 +22,10 @@ WriterOption = Annotated[str | None, typer.Option("--writer", help=f"Name of thi
 
 
 class Place(NamedTuple):
-    """node: the node's name. root: the folder to write to, a file log or a spool. The doubts: what to say where they are not the agent's."""
+    """node: the node's name. root: the folder to write to, a file log or a spool.
+
+    The doubts: what to say where they are not the agent's, or nothing ships the spool.
+    """
 
     node: str
     root: Path
@@ -46,7 +50,7 @@ def place(settings: Config, node: str | None, log: str | None) -> Place:
 
 
 def folder(settings: Config, log: str | None) -> tuple[Path, str | None]:
-    """The folder to write to, and what to say where it is not the agent's."""
+    """The folder to write to, and what to say where it is not the agent's, or nothing ships it."""
     return _folder(settings, log, _agent(settings))
 
 
@@ -71,15 +75,27 @@ def _node(settings: Config, option: str | None, agent: Heartbeat | None) -> tupl
 
 def _folder(settings: Config, option: str | None, agent: Heartbeat | None) -> tuple[Path, str | None]:
     if agent is None:
-        return spool_root(settings, option), None
+        root = spool_root(settings, option)
+        return root, _unshipped(log_address(settings, option), root)
     if not option and not settings.log:
         return Path(agent.log) if _lies_here(agent) else spool_root(settings), None
     root = spool_root(settings, option)
-    if _same(log_address(settings, option), root, agent):
+    address = log_address(settings, option)
+    if _same(address, root, agent):
         return root, None
+    unshipped = _unshipped(address, root)
     leave, told = ("--log", "--log") if option else ("log", "the configured log")
     return root, (f"{told} is {option or settings.log}, but the agent that runs here writes to {_address(agent)}: what is recorded meets its readings "
-                  f"only if one lake takes from both; leave {leave} out, or start the agent with --log {option or settings.log}")
+                  f"only if one lake takes from both; leave {leave} out, or start the agent with --log {option or settings.log}"
+                  f"{'; ' if unshipped else ''}{unshipped or ''}")
+
+
+def _unshipped(address: FileLog | KafkaLog, root: Path) -> str | None:
+    """What to say of a spool from which nothing ships; None where something does, that cannot be told, or the log is a folder."""
+    if not isinstance(address, KafkaLog) or shipped(root) is not False:
+        return None
+    return (f"no agent ships from the spool {root} to {address}: what is recorded lies there until one does; "
+            f"start one on this machine with `wattlake agent run --log {address}`")
 
 
 def _address(agent: Heartbeat) -> str:

@@ -7,6 +7,7 @@ import signal
 import time
 
 from wattlake_contracts.column import Column, Type
+from wattlake_contracts.errors import UsageError
 from wattlake_contracts.kinds import JOBS
 
 #: An open job ends this long after its last renewal: three renewals may be missed.
@@ -25,7 +26,10 @@ def now_ms() -> int:
 
 
 def opened(job: str, node: str, start_ms: int, devices: list[str], fields: dict[str, object]) -> list[dict[str, object]]:
-    """The rows of a job that runs: one per device, or one for the whole node."""
+    """The rows of a job that runs: one per device, or one for the whole node. UsageError for a name that is too long to be landed."""
+    for name, value in (("job", job), ("node", node), *(("device", device) for device in devices)):
+        if (why := _COLUMNS[name].overlong(value)) is not None:
+            raise UsageError(why, subject=f"--{name}", next_step="give a shorter one: landing would reject the row")
     base = {"job": job, "node": node, "start_ms": start_ms, **{k: v for k, v in fields.items() if v is not None},
             "event_ms": now_ms(), "lease_ms": LEASE_MS}
     return [{**base, "device": device} for device in devices] if devices else [base]
@@ -76,6 +80,8 @@ def _fault(column: Column, value: object) -> str | None:
         return f"{value!r} is not one of {', '.join(column.choices)}"
     if isinstance(value, str) and (why := column.reserved(value)) is not None:
         return f"{value!r} {why}: reports call other things so"
+    if isinstance(value, str) and (why := column.overlong(value)) is not None:
+        return why
     if isinstance(value, int | float):
         if not math.isfinite(value):
             return "must be a finite number"

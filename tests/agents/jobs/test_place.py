@@ -18,6 +18,7 @@ from wattlake_agents import process
 from wattlake_agents.health import Heartbeat, ShippingHealth, load
 from wattlake_agents.jobs.place import folder, place
 from wattlake_contracts.config import AgentConfig, Config, KafkaConfig
+from wattlake_contracts.kafkalog.claim import LOCK, claim
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 TRANSFER = ("record", "transfer", "--bytes", "1", "--medium", "lan", "--from-site", "a", "--to-site", "b")
@@ -150,3 +151,37 @@ def test_a_heartbeat_that_cannot_be_read_is_as_none(state: Path, tmp_path: Path,
     (state / "agent.json").write_text("{")
     settings = Config(agent=AgentConfig(state_dir=str(state)))
     assert place(settings, None, None) == (os.uname().nodename, tmp_path / "home" / "wattlake" / "log", None, None)
+
+
+KAFKA = "kafka:127.0.0.1:1"
+
+
+@pytest.mark.parametrize("command", [("job", "run", "--", "true"), ("job", "start"), TRANSFER], ids=" ".join)
+def test_a_spool_that_nothing_ships_is_said_once_with_its_place_and_the_next_step(run: Run, tmp_path: Path, log_book: Any, command: tuple[str, ...]) -> None:
+    spool = tmp_path / "home" / "wattlake" / "spool"
+    done = run(*command, WATTLAKE_LOG=KAFKA)
+    assert done.returncode == 0
+    assert [line for line in done.stderr.splitlines() if "ships" in line] == [
+        f"wattlake: no agent ships from the spool {spool} to {KAFKA}: what is recorded lies there until one does; "
+        f"start one on this machine with `wattlake agent run --log {KAFKA}`"]
+    assert log_book(spool).rows("transfers" if command == TRANSFER else "jobs")
+
+
+def test_nothing_is_said_of_a_spool_that_some_process_ships_or_that_cannot_be_looked_at(run: Run, tmp_path: Path) -> None:
+    spool = tmp_path / "home" / "wattlake" / "spool"
+    held = claim(spool)
+    try:
+        assert run(*TRANSFER, WATTLAKE_LOG=KAFKA).stderr == ""
+    finally:
+        os.close(held)
+    assert "no agent ships" in run(*TRANSFER, WATTLAKE_LOG=KAFKA).stderr
+    (spool / LOCK).unlink()
+    (spool / LOCK).symlink_to(spool / LOCK)  # as little as a lock that another user may not open
+    assert run(*TRANSFER, WATTLAKE_LOG=KAFKA).stderr == ""
+
+
+@pytest.mark.usefixtures("agent")
+def test_an_agent_that_writes_to_a_folder_does_not_ship(run: Run, tmp_path: Path) -> None:
+    [line] = run(*TRANSFER, "--log", KAFKA).stderr.splitlines()
+    assert line.startswith(f"wattlake: --log is {KAFKA}, but the agent that runs here writes to file:{tmp_path / 'log'}: ")
+    assert f"; no agent ships from the spool {tmp_path / 'home' / 'wattlake' / 'spool'} to {KAFKA}: " in line

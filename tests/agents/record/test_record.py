@@ -53,6 +53,7 @@ def test_counters_of_a_service_are_written(record: Call, tmp_path: Path, log_boo
     (("--medium", "wan", "--bytes", "1e999999999"), "out of range"),
     (("--medium", "wan", "--model", "(none)"), "--model: '(none)' may not begin with (: reports call other things so"),
     (("--medium", "wan", "--bytes", "many"), "--bytes: 'many' is no number"),
+    (("--medium", "wan", "--dataset", "é" * 2**15 + "x"), "--dataset: is a text of 65537 bytes, over the limit of 65536"),
 ])
 def test_a_wrong_value_is_named_and_nothing_is_written(record: Call, tmp_path: Path, arguments: tuple[str, ...], says: str) -> None:
     done = record("transfer", "--bytes", "1", "--from-site", "a", "--to-site", "b", *arguments)

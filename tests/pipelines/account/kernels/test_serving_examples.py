@@ -93,15 +93,21 @@ def test_epochs_of_one_service_add_up_in_one_row():
     assert requests(*rows[:3], {**rows[3], "simulated": False}) == [(0, 10)]
 
 
-def test_counts_near_the_limit_and_gaps_of_years_stay_exact():
-    total, years = 2**53 - 1, 10 * 8_760
-    start, end = 7, years * HOUR + 13
-    hours = np.arange(years + 1) * HOUR
+def test_counts_near_the_limit_and_gaps_of_a_year_and_more_stay_exact():
+    total, long = 2**53 - 1, 399 * 24
+    start, end = 7, long * HOUR + 13
+    hours = np.arange(long + 1) * HOUR
     rows = pa.Table.from_pylist([reading(start, 0, tokens_in=0, tokens_out=0), reading(end, total, tokens_in=0, tokens_out=0)],
                                 table_schema(RAW_SERVING))
     made = serving_facts(rows, hours)
-    assert made.num_rows == years + 1
+    assert made.num_rows == long + 1
     assert sum(made["requests"].to_pylist()) == total
     # the first hour, by the formula in whole numbers: floor((2 D (t - a) + L) / (2 L))
     length = end - start
     assert made["requests"][0].as_py() == (2 * total * (HOUR - start) + length) // (2 * length)
+
+
+def test_over_more_than_400_days_nothing_is_spread():
+    days = 400 * 24 * HOUR
+    assert requests(reading(HOUR - days, 1), reading(HOUR, 5)) != []
+    assert requests(reading(HOUR - days - 1, 1), reading(HOUR, 5)) == []
