@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from wattlake_pipelines.lake.committer import Committer
     from wattlake_pipelines.land.source import Source, Withheld
 
+#: Seconds from one round's begin to the next's, at least, while it follows.
+_EVERY_S = 5.0
 #: Seconds between two tries to reach the brokers.
 _RETRY_S = 5.0
 _CONTEXT = {"help_option_names": ["-h", "--help"]}
@@ -42,8 +44,8 @@ RangesOption = Annotated[int, typer.Option("--ranges", min=1, help="Cut each seg
 AcceptGapOption = Annotated[bool, typer.Option(
     "--accept-gap", help="Go on where a topic has dropped records before they were landed; the gap is kept in rejects.")]
 FollowOption = Annotated[bool, typer.Option("--follow", help="Go on with what comes, in small rounds, until stopped (Ctrl-C, SIGTERM).")]
-EveryOption = Annotated[float, typer.Option("--every", min=0.1, max=3600, help="With --follow: seconds from one round's begin to the next's, at least.",
-                                            metavar="SECONDS")]
+EveryOption = Annotated[float | None, typer.Option(
+    "--every", min=0.1, max=3600, help="With --follow: seconds from one round's begin to the next's, at least [default: 5].", metavar="SECONDS")]
 UntilOption = Annotated[str | None, typer.Option(
     "--until", help="Let embodied emissions accrue to this instant (ISO 8601 with zone, or a day: its UTC midnight) instead of the latest "
                     "that the data speaks of.", metavar="INSTANT")]
@@ -181,7 +183,7 @@ def _follow(committer: Committer, source: Source, every_s: float, round_bytes: i
 @run_app.command(epilog=_EPILOG)
 def run(beam: BeamOptions = None, config: ConfigOption = None, lake: LakeOption = None, log: LogOption = None, form: FormatOption = "table",
         ranges: RangesOption = 1, until: UntilOption = None, accept_gap: AcceptGapOption = False, follow: FollowOption = False,
-        every: EveryOption = 5.0, take_over: TakeOverOption = False) -> None:
+        every: EveryOption = None, take_over: TakeOverOption = False) -> None:
     """Land what is on the log, then account for it. Safe to repeat, to interrupt and to run from a timer.
 
     With --follow it goes on with what comes: what fails and may pass, such as brokers that are away, is
@@ -189,8 +191,11 @@ def run(beam: BeamOptions = None, config: ConfigOption = None, lake: LakeOption 
     """
     if follow and until is not None:
         raise typer.BadParameter("an instant makes no sense with --follow", param_hint="--until")
+    if every is not None and not follow:
+        raise UsageError("tells how often to go on, and without --follow nothing goes on", subject="--every",
+                         next_step="add --follow, or leave --every out and run it from a timer")
     _work(config, lake, log, form, beam, landing=True, accounting=True, ranges=ranges, until=until, accept_gap=accept_gap, take_over=take_over,
-          every_s=every if follow else None)
+          every_s=(every or _EVERY_S) if follow else None)
 
 
 @land_app.command(epilog=_EPILOG)

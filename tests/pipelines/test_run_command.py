@@ -55,6 +55,14 @@ def simulated(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return log
 
 
+def test_every_without_follow_is_refused_before_anything_is_made(tmp_path: Path) -> None:
+    made = wattlake("run", "--every", 5, "--log", f"file:{tmp_path / 'log'}", "--lake", tmp_path / "lake")
+    assert (made.returncode, made.stdout) == (2, "")
+    assert "--every" in made.stderr
+    assert "add --follow" in made.stderr
+    assert not list(tmp_path.iterdir())
+
+
 def books(lake: Path) -> str:
     return wattlake("sql", "--lake", lake, "--format", "csv", "SELECT count(*), sum(energy_mj), max(end_ms) FROM fact_energy").stdout
 

@@ -12,6 +12,7 @@ from wattlake_contracts.kafkalog.lane import Lane
 from wattlake_contracts.kafkalog.message import to_message
 from wattlake_contracts.kafkalog.producer import Producer
 from wattlake_contracts.kafkalog.security import fingerprint
+from wattlake_contracts.kafkalog.wording import said
 from wattlake_contracts.log_address import KafkaLog
 from wattlake_contracts.record import Stored
 
@@ -129,12 +130,3 @@ class Link:
             self._outcomes.put((generation, lane, offset, size, error))
             return False
         return True
-
-
-def said(error: BaseException) -> str:
-    """An error of kafka-python in a few words."""
-    text = str(error).strip().splitlines()
-    if isinstance(error, WattlakeError):
-        return text[0][:300]
-    name = type(error).__name__
-    return f"{name}: {text[0][:300]}" if text and text[0] and not text[0].startswith(name) else (text[0][:300] if text and text[0] else name)

@@ -16,11 +16,12 @@ from wattlake_contracts.errors import WattlakeError
 from wattlake_contracts.kafkalog.claim import claim
 from wattlake_contracts.kafkalog.lane import Lane
 from wattlake_contracts.kafkalog.lanes import Lanes
-from wattlake_contracts.kafkalog.link import Link, said
+from wattlake_contracts.kafkalog.link import Link
 from wattlake_contracts.kafkalog.message import topic_of
 from wattlake_contracts.kafkalog.pace import Pace
 from wattlake_contracts.kafkalog.producer import Producer
 from wattlake_contracts.kafkalog.refusals import Refusals, refuses, refuses_another
+from wattlake_contracts.kafkalog.wording import said
 from wattlake_contracts.log_address import KafkaLog
 from wattlake_contracts.record import Stored
 

@@ -1,0 +1,33 @@
+"""What kafka-python raises, in this project's words first: what is known to be behind it, and what to do; its own words come after, for a search."""
+
+from __future__ import annotations
+
+from wattlake_contracts.errors import WattlakeError
+
+#: By the name of the class, so that nobody has to import kafka-python to speak of it (names as of 3.0).
+KNOWN = {
+    "AuthorizationError": "the brokers do not let this principal write there (`wattlake log grant NAME --may write` does)",
+    "UnknownTopicOrPartitionError": "a topic is not there, or this principal may not see it (`wattlake log init` makes topics, `log grant` lets in)",
+    "UnknownTopicIdError": "a topic was deleted and made anew",
+    "SaslAuthenticationFailedError": "the brokers do not believe who this is (see kafka.username and kafka.password_file)",
+    "UnsupportedSaslMechanismError": "the brokers do not offer kafka.sasl_mechanism",
+    "NotEnoughReplicasError": "too few brokers are in sync (`wattlake log status` tells of which topic)",
+    "NotEnoughReplicasAfterAppendError": "too few brokers are in sync (`wattlake log status` tells of which topic)",
+    "MessageSizeTooLargeError": "it is larger than its topic takes (max.message.bytes)",
+    "RecordListTooLargeError": "it is larger than its topic takes (max.message.bytes)",
+    "InvalidTimestampError": "its topic takes no record of its time (message.timestamp.before.max.ms, after.max.ms)",
+    "KafkaStorageError": "a broker cannot write to its disk (see its log)",
+    "KafkaTimeoutError": "no broker answers in time (`wattlake doctor` finds the step that fails)",
+    "KafkaConnectionError": "a broker cannot be reached (`wattlake doctor` finds the step that fails)",
+}
+
+
+def said(error: BaseException) -> str:
+    """An error in a few words on one line: ours, and in brackets those of kafka-python; its alone, where the cause is not known."""
+    text = str(error).strip().splitlines()
+    if isinstance(error, WattlakeError):
+        return text[0][:300]
+    name = type(error).__name__
+    theirs = f"{name}: {text[0][:300]}" if text and text[0] and not text[0].startswith(name) else (text[0][:300] if text and text[0] else name)
+    ours = next((KNOWN[kind.__name__] for kind in type(error).__mro__ if kind.__name__ in KNOWN), None)
+    return f"{ours} [{theirs}]" if ours else theirs
