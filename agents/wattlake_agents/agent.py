@@ -268,7 +268,7 @@ class Agent:
         if records > self._reported_records:
             found.append(f"{records - self._reported_records} of the oldest records deleted: the log is at agent.spool_max_mib")
         if rows > self._reported_rows:
-            found.append(f"{rows - self._reported_rows} rows given up in memory: the log could not be written")
+            found.append(f"{rows - self._reported_rows} rows given up in memory: the log could not be written, or one row was over its limit")
         if self.shipping is not None:
             found += self.shipping.losses()
         self._reported_records, self._reported_rows = records, rows

@@ -16,7 +16,7 @@ import msgspec
 from wattlake_contracts.errors import WattlakeError
 from wattlake_contracts.filelog.format import MAX_RECORD_BYTES
 from wattlake_contracts.filelog.partition import LogError
-from wattlake_contracts.filelog.writer import LogWriter
+from wattlake_contracts.filelog.writer import LogWriter, RecordTooLarge
 from wattlake_contracts.record import ARROW, JSON, Meta
 
 #: What may wait in memory for the disk to have room again.
@@ -28,7 +28,7 @@ class Spool:
     """Numbers the records of one life of a writer and writes them to its partition.
 
     A record keeps its number however often it must be tried, so that it counts once. lost_rows:
-    readings and events given up because the disk stayed full; lost_records: records deleted from the
+    readings and events given up because the disk stayed full or no record takes them; lost_records: records deleted from the
     log because it reached its bound.
     """
 
@@ -113,8 +113,14 @@ class Spool:
                 self.open()
                 if self._writer is None:
                     return False
-            for meta, seq, payload, _, appended_ms in self._pending:
-                self._writer.append(meta, seq, payload, appended_ms)
+            for item in tuple(self._pending):
+                meta, seq, payload, rows, appended_ms = item
+                try:
+                    self._writer.append(meta, seq, payload, appended_ms)
+                except RecordTooLarge:  # one row that no log takes: it must not hold up all others
+                    self._pending.remove(item)
+                    self._pending_bytes -= len(payload)
+                    self.lost_rows += rows
             self._writer.sync()
         except OSError as error:
             self.error = f"cannot write the log: {error.strerror}"

@@ -108,3 +108,16 @@ def test_many_rows_are_split_over_records(tmp_path: Path, log_book: Callable[[Pa
     book = log_book(tmp_path)
     assert len(book.records()) > 1
     assert [row["job"] for row in book.rows("jobs")] == [f"j{i}" for i in range(2000)]
+
+
+def test_a_row_that_no_record_takes_is_counted_and_holds_up_no_other(tmp_path: Path, log_book: Callable[[Path], Any]) -> None:
+    spool = Spool(tmp_path, "n1", "agent.n1", max_record_bytes=10_000)
+    spool.open()
+    spool.add_json("jobs", [{"job": "a"}, {"job": "b" * 20_000}, {"job": "c"}])
+    assert spool.sync()
+    spool.add_json("jobs", [{"job": "d"}])
+    assert spool.sync()
+    assert (spool.lost_rows, spool.pending, spool.rows, spool.error) == (1, 0, 3, "")
+    spool.close()
+    records = log_book(tmp_path).records()
+    assert [bytes(r.payload) for r in records] == [b'[{"job":"a"}]', b'[{"job":"c"}]', b'[{"job":"d"}]']

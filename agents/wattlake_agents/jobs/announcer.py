@@ -29,12 +29,12 @@ class Announcer:
         """Write rows of a JSON kind as one record, durably. WattlakeError if the log cannot be written."""
         try:
             with open_pooled(self._root, self._stem) as log:
-                log.append(Meta(kind, self._node, self._boot), self._seq, msgspec.json.encode(rows))
+                # each try has a number of its own: one that failed may be found all the same, where not even what it left could be cut off
+                self._seq += 1
+                log.append(Meta(kind, self._node, self._boot), self._seq - 1, msgspec.json.encode(rows))
                 log.sync()
         except (LogError, OSError) as error:
             cause = error.__cause__ if isinstance(error, LogError) else error
             why = cause.strerror if isinstance(cause, OSError) and cause.strerror else error
             raise WattlakeError(f"the log cannot be written: {why}", subject=str(self._root),
                                 next_step="check the folder's owner and the disk, or give another --log") from error
-        # a record that failed was not accepted, so its number may be used again
-        self._seq += 1

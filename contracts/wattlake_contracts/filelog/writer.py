@@ -31,7 +31,9 @@ class LogWriter:
 
     A record is accepted once `sync` has returned. LogError if another process holds the partition
     or the folder cannot be written; OSError from the disk is passed on, and the log stays usable:
-    what was not synced is cut off and can be appended again.
+    what was not synced is cut off and can be appended again. What fails once a record is durable
+    (its mark, a new segment, deleting an old one) is made up for by the next sync, which accepts
+    nothing until then: a record that is accepted is never told as failed.
     """
 
     def __init__(self, root: Path, partition: str, *, segment_bytes: int = 16 * 2**20, max_bytes: int | None = None,
@@ -39,8 +41,10 @@ class LogWriter:
         self.folder = root / check_name(partition)
         self.segment_bytes, self.max_bytes, self.max_record_bytes = segment_bytes, max_bytes, max_record_bytes
         self.lost_records = 0
-        self._file: int = -1
+        self._file = self._mark = _CLOSED
         self._pending: list[bytes] = []
+        #: whether the mark tells of all that is durable, and the folder durably of the segment that is written
+        self._marked = self._listed = False
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             self._lock = os.open(self.folder / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
@@ -55,8 +59,8 @@ class LogWriter:
             self._mark = os.open(self.folder / MARK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
             self._recover()
         except BaseException:
-            # the lock must not outlive a writer that never was: the same process may try again
-            os.close(self._lock)
+            # neither the lock nor a descriptor may outlive a writer that never was: the same process may try again
+            self._give_up()
             raise
 
     def _recover(self) -> None:
@@ -79,15 +83,18 @@ class LogWriter:
             self._open(base, path, min(keep, len(raw)))
         else:
             self._open(self.next_offset, self.folder / segment_name(self.next_offset), 0)
-        self._flush_and_mark()
+        _sync_data(self._file)
+        self._make_up()
 
     def _open(self, base: int, path: Path, size: int) -> None:
-        fresh = not path.exists()
-        self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
-        os.ftruncate(self._file, size)
-        self._base, self._size = base, size
-        if fresh:
-            _sync_folder(self.folder)
+        opened = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        try:
+            os.ftruncate(opened, size)
+        except OSError:
+            # what stands beyond was told as failed: nothing is written after it, or before it
+            _close(opened)
+            raise
+        self._file, self._base, self._size = opened, base, size
 
     def append(self, meta: Meta, seq: int, payload: bytes | memoryview, appended_ms: int | None = None) -> int:
         """Take a record in and give its offset; it counts as accepted only after `sync`.
@@ -115,33 +122,43 @@ class LogWriter:
         blob = b"".join(pending)
         if self._file == _SHUT:
             self._open(self._base, self.folder / segment_name(self._base), self._size)
+        self._make_up()
         try:
             _write_all(self._file, blob, self._size)
             _sync_data(self._file)
         except OSError:
             self._reopen()
             raise
+        # accepted: from here on nothing may fail, or the caller would append it again
         self._size += len(blob)
         self.next_offset += len(pending)
-        self._flush_and_mark(synced=True)
-        if self._size >= self.segment_bytes:
-            self._roll()
+        self._marked = False
+        with suppress(OSError):
+            self._make_up()
+            if self._size >= self.segment_bytes:
+                self._roll()
+                self._make_up()
         if self.max_bytes is not None:
-            self._trim(self.max_bytes)
+            with suppress(OSError):
+                self._trim(self.max_bytes)
         return self.next_offset
 
     def _reopen(self) -> None:
         # After a failed fsync the kernel may drop dirty pages and report success next time, so the
         # descriptor is not trusted again: cut back to what was durable and open anew.
-        os.close(self._file)
-        self._file = _SHUT
+        _close(self._file)
+        self._file, self._listed = _SHUT, False
         with suppress(OSError):  # the next sync tries again, and says so if it still cannot
             self._open(self._base, self.folder / segment_name(self._base), self._size)
 
-    def _flush_and_mark(self, *, synced: bool = False) -> None:
-        if not synced:
-            _sync_data(self._file)
-        _write_all(self._mark, encode_mark(self.next_offset, self._base, self._size), 0)
+    def _make_up(self) -> None:
+        """What is still to be done about records that are durable. OSError is passed on; it is then still to be done."""
+        if not self._listed:
+            _sync_folder(self.folder)
+            self._listed = True
+        if not self._marked:
+            _write_all(self._mark, encode_mark(self.next_offset, self._base, self._size), 0)
+            self._marked = True
 
     def _roll(self) -> None:
         try:
@@ -149,10 +166,9 @@ class LogWriter:
             new = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
         except OSError:
             return  # no room for a new segment: the old one goes on growing
-        os.close(self._file)
+        _close(self._file)
         self._file, self._base, self._size = new, self.next_offset, 0
-        _sync_folder(self.folder)
-        self._flush_and_mark()
+        self._listed = self._marked = False
 
     def _trim(self, max_bytes: int) -> None:
         found = segments(self.folder)
@@ -174,11 +190,17 @@ class LogWriter:
             return
         try:
             self.sync()
+            if self._file != _SHUT:
+                with suppress(OSError):  # the next writer finds what is durable without the mark
+                    self._make_up()
         finally:
-            for descriptor in (self._file, self._mark, self._lock):
-                if descriptor >= 0:
-                    os.close(descriptor)
-            self._file = _CLOSED
+            self._give_up()
+
+    def _give_up(self) -> None:
+        for descriptor in (self._file, self._mark, self._lock):
+            if descriptor >= 0:
+                _close(descriptor)
+        self._file = _CLOSED
 
     def __enter__(self) -> LogWriter:
         return self
@@ -202,6 +224,12 @@ def open_pooled(root: Path, stem: str, **options: int | None) -> LogWriter:
 
 #: macOS has no fdatasync
 _sync_data = getattr(os, "fdatasync", os.fsync)
+
+
+def _close(descriptor: int) -> None:
+    # it is closed even where this fails, and what matters has been synced
+    with suppress(OSError):
+        os.close(descriptor)
 
 
 def _write_all(descriptor: int, blob: bytes, position: int) -> None:
