@@ -7,6 +7,7 @@ import hashlib
 import msgspec
 
 from wattlake_agents.sensors.sensor import Device
+from wattlake_contracts.column import EARLIEST_MS
 from wattlake_contracts.config import AgentConfig
 
 
@@ -34,7 +35,13 @@ class Inventory:
                 self._known = {}  # a torn file only means that rows get a new valid_from
 
     def rows(self, devices: list[Device], now_ms: int) -> list[dict[str, object]]:
-        """The rows (kind nodes) that were not sent in this life yet or whose content changed."""
+        """The rows (kind nodes) that were not sent in this life yet or whose content changed.
+
+        Nothing while the clock says a time before 2000, as after a boot without a battery: such rows would be rejected, and their
+        valid_from kept for ever. What was to hold only from a time that is still to come, by a clock since set back, holds from now.
+        """
+        if now_ms < EARLIEST_MS:
+            return []
         wanted = {"": self._node_row(), **{d.name: self._device_row(d) for d in devices}}
         fresh: list[dict[str, object]] = []
         for key, content in wanted.items():
@@ -42,7 +49,7 @@ class Inventory:
             digest = hashlib.blake2b(msgspec.json.encode(row, order="sorted"), digest_size=16).hexdigest()
             name = f"{self._node}/{key}"
             known = self._known.get(name)
-            if known is None or known.content != digest:
+            if known is None or known.content != digest or not EARLIEST_MS <= known.valid_from_ms <= now_ms:
                 known = self._known[name] = Known(digest, now_ms)
                 self._sent.discard(name)
             if name not in self._sent:
