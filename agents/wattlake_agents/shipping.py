@@ -62,11 +62,15 @@ class Shipping:
     def losses(self) -> list[str]:
         """What has been lost or set aside since this was last asked, in words for an event."""
         shipper, found = self._shipper, []
-        if shipper.damaged > self._told_damaged:
-            found.append(f"{shipper.damaged - self._told_damaged} records of the spool could not be read, and were not sent")
-        if shipper.refused > self._told_refused:
-            found.append(f"{shipper.refused - self._told_refused} records were {shipper.refusal}")
-        self._told_damaged, self._told_refused = shipper.damaged, shipper.refused
+        # it counts on meanwhile
+        damaged, refused = shipper.damaged, shipper.refused
+        if damaged > self._told_damaged:
+            told = [shipper.damages.popleft() for _ in range(len(shipper.damages))]
+            places = ", ".join(f"{place} ({records})" for place, records in told)
+            found.append(f"{damaged - self._told_damaged} records of the spool could not be read, and were not sent: {places}")
+        if refused > self._told_refused:
+            found.append(f"{refused - self._told_refused} records were {shipper.refusal}")
+        self._told_damaged, self._told_refused = damaged, refused
         return found
 
 

@@ -15,7 +15,7 @@ from wattlake_contracts.record import Damage, Stored
 class Lane:
     """Offsets [start, end) of a partition. end: None where the partition still grows.
 
-    What was taken is kept until it is acknowledged, for the spool may give it up meanwhile. damaged: records
+    What was taken is kept until it is acknowledged, for the spool may give it up meanwhile. damaged: stretches
     that could not be read. lost: those that the spool gave up before they were taken. kept_bytes: of the payloads in memory.
     """
 
@@ -23,7 +23,7 @@ class Lane:
     partition: str
     start: int
     end: int | None
-    damaged: int = 0
+    damaged: list[Damage] = field(default_factory=list)
     lost: int = 0
     kept_bytes: int = 0
     #: all below it was taken, or never will be
@@ -86,7 +86,8 @@ class Lane:
             if isinstance(item, Stored):
                 self._next = item.offset + 1
                 return item
-            self.damaged += item.records
+            if item.records:
+                self.damaged.append(item)
             self._next = max(self._next, item.offset + item.records)
 
     def _bounds(self) -> tuple[int, int]:

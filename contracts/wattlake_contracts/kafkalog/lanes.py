@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterator
 from contextlib import suppress
 from itertools import pairwise
@@ -14,6 +15,8 @@ from wattlake_contracts.kafkalog.lane import Lane
 
 #: So much unsent data is a backlog: it goes at its own pace, beside what is new.
 BACKLOG_BYTES = 2 * 2**20
+#: So many damaged places are kept to be told of.
+_MOST_TOLD = 100
 
 
 class Lanes:
@@ -26,6 +29,8 @@ class Lanes:
     def __init__(self, root: Path) -> None:
         self.root = root
         self.damaged = self.lost = 0
+        #: (place, records) of what could not be read, for whoever takes them from here
+        self.damages: deque[tuple[str, int]] = deque(maxlen=_MOST_TOLD)
         self._lanes: dict[str, list[Lane]] = {}
         self._stored: dict[str, list[cursor.Span]] = {}
 
@@ -59,7 +64,10 @@ class Lanes:
         for name, lanes in self._lanes.items():
             for lane in lanes:
                 lane.look()
-                self.damaged, lane.damaged = self.damaged + lane.damaged, 0
+                for damage in lane.damaged:
+                    self.damaged += damage.records
+                    self.damages.append((f"{name}/{damage.segment} from byte {damage.position}", damage.records))
+                lane.damaged.clear()
                 self.lost, lane.lost = self.lost + lane.lost, 0
             lanes[:] = [lane for lane in lanes if not lane.done]
             spans = [(lane.base, lane.end) for lane in lanes]

@@ -89,6 +89,11 @@ class Shipper:
         return self._lanes.damaged
 
     @property
+    def damages(self) -> deque[tuple[str, int]]:
+        """(place, records) of what could not be read, for whoever takes them from here."""
+        return self._lanes.damages
+
+    @property
     def lost(self) -> int:
         """Records that the spool gave up, being full, before they were taken (see Lanes)."""
         return self._lanes.lost

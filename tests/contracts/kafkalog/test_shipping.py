@@ -168,6 +168,7 @@ def test_damage_in_the_spool_is_counted_and_all_else_is_shipped(topics: Topics, 
     with shipping_of(tmp_path, topics) as shipper:
         wait(lambda: shipper.damaged >= 3 and shipper.state.backlog_records == 0, "damage is counted")
         assert 3 <= shipper.damaged <= 4, "two zeroed records may take a part of a third with them"
+        assert list(shipper.damages) == [(f"p/{segment.name} from byte {size * 5}", 1), (f"p/{segment.name} from byte {size * 10}", shipper.damaged - 1)]
     found = held(topics)
     assert set(found) <= expected
     assert len(found) == 30 - shipper.damaged
