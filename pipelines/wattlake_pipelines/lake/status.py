@@ -5,9 +5,18 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from pathlib import Path
 
+from wattlake_contracts.kafkalog.message import BY_PLACE
 from wattlake_contracts.layout import ALIAS
 from wattlake_pipelines.lake import meta
 from wattlake_pipelines.lake.connection import attach
+
+#: Records by node whose numbers lie between those that their writers' other records have. What has no number of its writer's has that of its place,
+#: and not every place holds a record.
+_MISSING = f"""
+    SELECT node, sum(missing)::BIGINT FROM (
+        SELECT node, max(to_seq) - min(from_seq) - sum(to_seq - from_seq) AS missing FROM {ALIAS}.seen WHERE NOT starts_with(boot, ?) GROUP BY node, boot)
+    WHERE missing > 0 GROUP BY node ORDER BY 2 DESC, 1"""
+_MOST_NODES = 5
 
 
 def status(lake: Path) -> tuple[list[str], list[list[object]], list[str]]:
@@ -19,12 +28,17 @@ def status(lake: Path) -> tuple[list[str], list[list[object]], list[str]]:
             SELECT table_name, sum(rows)::BIGINT, count(*), sum(bytes)::BIGINT FROM {ALIAS}.files GROUP BY table_name ORDER BY table_name""").fetchall()
         last = connection.execute(f"SELECT stage, committed_ms, watermark_ms FROM {ALIAS}.commits ORDER BY batch DESC LIMIT 1").fetchone()
         waiting = connection.execute(f"SELECT count(*) FROM {ALIAS}.dirty").fetchall()[0][0]
+        missing = connection.execute(_MISSING, [BY_PLACE]).fetchall()
     finally:
         connection.close()
     remarks = [f"layout {about['lake_version']}, {about['shards']} shard(s)"]
     if last is not None:
         remarks.append(f"last commit: {last[0]} at {_utc(last[1])}" + (f"; data up to {_utc(last[2])}" if last[2] is not None else ""))
     remarks.append(f"{waiting} marks wait to be accounted: run `wattlake account`" if waiting else "everything landed is accounted for")
+    if missing:
+        shown = ", ".join(f"{node}: {count:,}" for node, count in missing[:_MOST_NODES]) + (", …" if len(missing) > _MOST_NODES else "")
+        remarks.append(f"{sum(count for _, count in missing):,} records are missing between those that landed ({shown}): still on their way, or lost with a "
+                       "topic that was deleted, a spool that was full or damaged, or a write that failed")
     return ["table", "rows", "files", "bytes"], [list(row) for row in rows], remarks
 
 

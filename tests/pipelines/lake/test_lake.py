@@ -15,6 +15,7 @@ from wattlake_pipelines.lake import meta
 from wattlake_pipelines.lake.committer import CommitRefusedError, Committer
 from wattlake_pipelines.lake.maintain import maintain
 from wattlake_pipelines.lake.manifest import Manifest, StagedFile
+from wattlake_pipelines.lake.status import status
 from wattlake_pipelines.lake.verify import verify
 
 HOUR = 3_600_000
@@ -143,3 +144,18 @@ def test_a_catalogue_that_is_none_is_named(tmp_path: Path) -> None:
     (tmp_path / "lake" / "catalogue.sqlite").write_bytes(b"not a database, but long enough to look at" * 30)
     with pytest.raises(WattlakeError, match="not a Wattlake catalogue"):
         Committer(tmp_path / "lake")
+
+
+def test_status_tells_of_records_that_are_missing_between_those_that_came(tmp_path: Path) -> None:
+    log, lake = Log(tmp_path / "log"), tmp_path / "lake"
+    for node, boot, numbers in (("a", "b1", (4, 5, 9)), ("a", "b2", (0, 2)), ("c", "b3", (7, 8)), ("d", "at-1", (0, 50))):
+        for seq in numbers:
+            log.put("readings", [{"node": node, "device": "gpu0", "ts_ms": T0 + 1000 * seq, "energy_mj": seq}], node=node, boot=boot, seq=seq)
+    run(lake, log.root)
+    [told] = [remark for remark in status(lake)[2] if "missing" in remark]
+    assert told.startswith("4 records are missing between those that landed (a: 4): ")
+    for boot, numbers in (("b1", (8, 7, 6)), ("b2", (1,))):
+        for seq in numbers:
+            log.put("readings", [{"node": "a", "device": "gpu0", "ts_ms": T0 + 1000 * seq, "energy_mj": seq}], node="a", boot=boot, seq=seq)
+    run(lake, log.root)
+    assert not [remark for remark in status(lake)[2] if "missing" in remark]
