@@ -32,7 +32,7 @@ def faulty_disk(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def wrong_clock(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The library that sets a process's clock wrong, by WRONG_CLOCK_S seconds."""
+    """The library that sets a process's clock wrong, by WRONG_CLOCK_S seconds or by what a file says."""
     return _compiled("wrong_clock", tmp_path_factory.mktemp("shim"))
 
 
@@ -40,9 +40,3 @@ def wrong_clock(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def failing_calls(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The library that lets chosen calls on chosen files fail."""
     return _compiled("failing_calls", tmp_path_factory.mktemp("shim"))
-
-
-@pytest.fixture(scope="session")
-def set_clock(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The library by which the time of day of a process is set."""
-    return _compiled("set_clock", tmp_path_factory.mktemp("shim"))
