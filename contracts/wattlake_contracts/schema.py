@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Container, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -75,6 +76,21 @@ def ddl(table: Table, catalogue: str = "lake") -> str:
     """CREATE TABLE IF NOT EXISTS for a lake table. DuckLake keeps NOT NULL, and no key."""
     columns = ", ".join(f'"{c.name}" {c.type.value}{" NOT NULL" if c.required else ""}' for c in table.columns)
     return f'CREATE TABLE IF NOT EXISTS {catalogue}."{table.name}" ({columns})'
+
+
+def additions(there: Mapping[str, Container[str]], catalogue: str = "lake") -> list[str]:
+    """What makes the tables and columns that this version knows and a lake lacks; nothing that is there goes or changes.
+
+    there: the lake's tables with the names of their columns. A column that is added may be NULL whatever its
+    declaration says: the rows that are there have no value in it.
+    """
+    made = []
+    for table in TABLES.values():
+        if table.name not in there:
+            made.append(ddl(table, catalogue))
+            continue
+        made += [f'ALTER TABLE {catalogue}."{table.name}" ADD COLUMN "{c.name}" {c.type.value}' for c in table.columns if c.name not in there[table.name]]
+    return made
 
 
 def reference_page() -> str:

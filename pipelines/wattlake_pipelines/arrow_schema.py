@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from functools import cache
 
 import pyarrow as pa
@@ -55,3 +55,23 @@ def conform(table: pa.Table, wanted: pa.Schema) -> pa.Table:
             raise ValueError(f"column {field.name} is {column.type}, not {field.type}")
         columns.append(column)
     return pa.Table.from_arrays(columns, schema=wanted)
+
+
+def widest(wanted: pa.Schema, *others: pa.Schema) -> pa.Schema:
+    """The wanted columns and, after them, those that others have besides, in the order of their names: a later version's."""
+    more = {field.name: field for other in others for field in other if wanted.get_field_index(field.name) < 0}
+    return pa.schema([*wanted, *(pa.field(name, more[name].type) for name in sorted(more))])
+
+
+def widened(tables: Sequence[pa.Table], wanted: pa.Schema) -> pa.Table:
+    """All rows of tables written by earlier and later versions: the wanted columns and all others, null where a table lacks one."""
+    whole = widest(wanted, *(table.schema for table in tables))
+    return pa.concat_tables([fitted(table, whole) for table in tables]) if tables else whole.empty_table()
+
+
+def fitted(table: pa.Table, wanted: pa.Schema) -> pa.Table:
+    """The table with exactly these columns by their names, cast to their types, null where it lacks one."""
+    if table.schema.names == wanted.names:
+        return table.cast(wanted)
+    there = set(table.column_names)
+    return pa.Table.from_arrays([table[f.name].cast(f.type) if f.name in there else pa.nulls(table.num_rows, f.type) for f in wanted], schema=wanted)

@@ -17,7 +17,7 @@ from wattlake_contracts.tables import FACT_EMISSIONS, FACT_ENERGY
 from wattlake_pipelines.account.kernels.emissions import emission_facts
 from wattlake_pipelines.account.kernels.energy import Settings, energy_facts
 from wattlake_pipelines.account.kernels.intervals import LONGEST_GAP_MS
-from wattlake_pipelines.arrow_schema import conform, table_schema
+from wattlake_pipelines.arrow_schema import conform, table_schema, widened
 from wattlake_pipelines.lake.committed import committed
 from wattlake_pipelines.lake.manifest import StagedFile, stage
 
@@ -63,11 +63,12 @@ def compute(element: DayElement, staging: Path, attempt: str) -> list[StagedFile
     energy = _without(_old(element.old_energy, FACT_ENERGY.name), dirty)
     if dirty.num_rows:
         made = day_energy(element, staging, dirty, references)
-        energy = pa.concat_tables([energy, made]).sort_by(_sort_keys(energy))
+        energy = widened([energy, made], table_schema(FACT_ENERGY)).sort_by(_sort_keys(energy))
         files.append(stage(FACT_ENERGY.name, energy, staging, name, day_ms=element.day_ms, shard=element.shard))
     emissions = _without(_old(element.old_emissions, FACT_EMISSIONS.name), derive)
     fresh = emission_facts(_only(energy, derive), references.sites, references.direct, references.marginal, references.places)
-    emissions = pa.concat_tables([emissions, conform(fresh, emissions.schema)]).sort_by(_sort_keys(emissions))
+    schema = table_schema(FACT_EMISSIONS)
+    emissions = widened([emissions, conform(fresh, schema)], schema).sort_by(_sort_keys(emissions))
     files.append(stage(FACT_EMISSIONS.name, emissions, staging, name, day_ms=element.day_ms, shard=element.shard))
     return files
 
@@ -201,9 +202,9 @@ def _with_edges(readings: pa.Table, edges: pa.Table) -> pa.Table:
 def _old(path: str, table: str) -> pa.Table:
     from wattlake_contracts.tables import TABLES
 
-    schema = table_schema(TABLES[table])
     with committed(path):
-        return pq.read_table(path, page_checksum_verification=True).cast(schema) if path else schema.empty_table()
+        found = [pq.read_table(path, page_checksum_verification=True)] if path else []
+    return widened(found, table_schema(TABLES[table]))
 
 
 def _hours(rows: pa.Table) -> pa.Array:

@@ -15,7 +15,7 @@ from wattlake_contracts.layout import HOUR_MS
 from wattlake_contracts.tables import FACT_EMBODIED, TABLES
 from wattlake_pipelines.account.kernels.dimensions import device_dimension, model_dimension, node_dimension
 from wattlake_pipelines.account.kernels.jobs import job_dimension
-from wattlake_pipelines.arrow_schema import conform, table_schema
+from wattlake_pipelines.arrow_schema import conform, table_schema, widened
 from wattlake_pipelines.lake.committed import committed
 from wattlake_pipelines.lake.manifest import StagedFile, stage
 
@@ -48,8 +48,8 @@ def _embodied(element: SpreadElement, staging: Path, attempt: str) -> list[Stage
     made = conform(embodied_facts(items, jobs, np.array(element.days_ms, np.int64), element.watermark_ms), schema)
     if element.old:
         with committed(element.old):
-            old = pq.read_table(element.old, page_checksum_verification=True).cast(schema)
-        made = pa.concat_tables([old.filter(pc.invert(pc.is_in(old["start_ms"], pa.array(element.days_ms, pa.int64())))), made])
+            old = pq.read_table(element.old, page_checksum_verification=True)
+        made = widened([old.filter(pc.invert(pc.is_in(old["start_ms"], pa.array(element.days_ms, pa.int64())))), made], schema)
     made = made.sort_by([(name, "ascending") for name in FACT_EMBODIED.key])
     return [stage(FACT_EMBODIED.name, made, staging, f"{element.file_ms}-0-{attempt}.parquet", day_ms=element.file_ms, shard=0)]
 

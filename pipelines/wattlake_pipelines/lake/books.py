@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 
 from wattlake_contracts.layout import ALIAS, data_file
 from wattlake_contracts.table import Table
-from wattlake_pipelines.arrow_schema import table_schema
+from wattlake_pipelines.arrow_schema import table_schema, widened
 from wattlake_pipelines.lake.connection import quoted
 from wattlake_pipelines.lake.manifest import parquet_options
 from wattlake_pipelines.lake.sizes import small_ones
@@ -42,13 +42,14 @@ def write_in(connection: duckdb.DuckDBPyConnection, lake: Path, table: Table, na
     parts = [pa.table([pa.array(column, field.type) for column, field in zip(zip(*rows, strict=True), schema, strict=True)], schema=schema)] if rows else []
     if anew:
         names = ", ".join(map(quoted, sorted(anew)))
-        parts.insert(0, connection.execute(f'SELECT * FROM {ALIAS}."{table.name}" WHERE filename IN ({names}) AND NOT ({gone})').to_arrow_table().cast(schema))
+        # with the columns of a later version, if there are any
+        parts.insert(0, connection.execute(f'SELECT * FROM {ALIAS}."{table.name}" WHERE filename IN ({names}) AND NOT ({gone})').to_arrow_table())
         connection.execute(f'DELETE FROM {ALIAS}."{table.name}" WHERE filename IN ({names})')
-    whole = pa.concat_tables(parts)
+    whole = widened(parts, schema)
     if not whole.num_rows:
         return None
     path = data_file(lake, table.name, name)
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("xb") as file:
-        pq.write_table(whole, file, **parquet_options(schema))
+        pq.write_table(whole, file, **parquet_options(whole.schema))
     return path

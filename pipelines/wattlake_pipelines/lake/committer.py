@@ -76,7 +76,7 @@ class Committer:
             if not meta.is_fenced(lake):
                 attach(lake).close()
                 meta.fence(lake)
-            self._create_tables()
+            self._bring_up_to_date()
         except BaseException:
             if self._connection is not None:
                 self._connection.close()
@@ -94,12 +94,17 @@ class Committer:
     def connection(self, connection: duckdb.DuckDBPyConnection) -> None:
         self._connection = connection
 
-    def _create_tables(self) -> None:
-        have = {row[0] for row in self.query(f"SELECT table_name FROM duckdb_tables() WHERE database_name = '{ALIAS}'").fetchall()}
-        if missing := [t for t in TABLES.values() if t.name not in have]:
+    def _bring_up_to_date(self) -> None:
+        """Add the tables and columns that the lake lacks; what a later version has added stays as it is."""
+        have: dict[str, set[str]] = {}
+        for table, column in self.query(f"SELECT table_name, column_name FROM duckdb_columns() WHERE database_name = '{ALIAS}' AND NOT internal").fetchall():
+            have.setdefault(table, set()).add(column)
+        if missing := schema.additions(have, ALIAS):
             with self.transaction(uuid4().hex):
-                for table in missing:
-                    self.query(schema.ddl(table, ALIAS))
+                for statement in missing:
+                    self.query(statement)
+        #: tables with columns that this version does not know, and so writes nothing in
+        self._wider = {name for name, table in TABLES.items() if have.get(name, set()) - set(table.names)}
 
     def reach(self, step: str) -> None:
         """Note that a step is reached, and tell whoever listens."""
@@ -305,7 +310,8 @@ class Committer:
 
     def _add(self, table: str, paths: list[Path]) -> None:
         names = "[" + ", ".join(quoted(p) for p in paths) + "]"
-        self.query(f"CALL ducklake_add_data_files('{ALIAS}', {quoted(table)}, {names})")
+        lenient = ", allow_missing => true" if table in self._wider else ""
+        self.query(f"CALL ducklake_add_data_files('{ALIAS}', {quoted(table)}, {names}{lenient})")
 
     def _book(self, manifest: Manifest, batch: int, gone: Sequence[str], moved: list[Path]) -> None:
         """Write all four books; what is written joins `moved`."""

@@ -19,7 +19,7 @@ import pyarrow.parquet as pq
 
 from wattlake_contracts.layout import ALIAS, DAY_MS, HOUR_MS
 from wattlake_contracts.tables import RAW_READINGS, READING_BOUNDS, SEEN_EVENTS, TABLES
-from wattlake_pipelines.arrow_schema import table_schema
+from wattlake_pipelines.arrow_schema import fitted, table_schema, widened, widest
 from wattlake_pipelines.lake.committer import Committer
 from wattlake_pipelines.lake.manifest import Manifest, StagedFile, file_sha256, parquet_options, stage
 from wattlake_pipelines.lake.sizes import small_ones
@@ -116,12 +116,12 @@ def _merge_day(committer: Committer, day: int, shard: int, paths: list[str], hou
     folder = committer.staging(attempt) / RAW_READINGS.name
     folder.mkdir()
     target = folder / f"{day}-{shard}-{attempt}.parquet"
-    schema = table_schema(RAW_READINGS)
+    schema = widest(table_schema(RAW_READINGS), *(file.schema_arrow for file in files))
     every = sorted({h for listed in hours for h in listed})
     rows = 0
     with pq.ParquetWriter(target, schema, **parquet_options(schema)) as writer:
         for hour in every:
-            parts = [file.read_row_group(listed.index(hour)).cast(schema) for file, listed in zip(files, hours, strict=True) if hour in listed]
+            parts = [fitted(file.read_row_group(listed.index(hour)), schema) for file, listed in zip(files, hours, strict=True) if hour in listed]
             table = pa.concat_tables(parts).sort_by(_ORDER)
             writer.write_table(table, row_group_size=max(1, table.num_rows))
             rows += table.num_rows
@@ -137,9 +137,11 @@ def _merge_batches(committer: Committer, thorough: bool) -> int:
     staged: list[StagedFile] = []
     removed: list[tuple[str, str]] = []
     for table, paths, counts in found:
+        if table not in TABLES:
+            continue  # a later version's
         chosen = paths if thorough else _small(paths, counts, _MANY)
         if chosen:
-            rows = pa.concat_tables([pq.read_table(committer.lake / p, page_checksum_verification=True).cast(table_schema(TABLES[table])) for p in chosen])
+            rows = widened([pq.read_table(committer.lake / p, page_checksum_verification=True) for p in chosen], table_schema(TABLES[table]))
             if table == SEEN_EVENTS.name:
                 rows = rows.filter(pc.greater_equal(rows["batch"], _first_remembered(committer)))
                 staged += [stage_events(rows["event"], rows["batch"], committer.staging(attempt), f"{attempt}.parquet")] if rows.num_rows else []

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from wattlake_contracts.layout import ALIAS
 from wattlake_contracts.tables import TABLES
 from wattlake_pipelines.lake.committer import Committer
+from wattlake_pipelines.lake.connection import quoted
 from wattlake_pipelines.lake.manifest import file_sha256
 
 
@@ -23,9 +24,9 @@ def verify(committer: Committer) -> tuple[int, list[Fault]]:
     booked = committer.query(f"SELECT path, table_name, rows, bytes, sha256 FROM {ALIAS}.files ORDER BY path").fetchall()
     faults = []
     listed: dict[str, set[str]] = {}
-    for name, table in TABLES.items():
-        if table.files:
-            listed[name] = {row[0] for row in committer.query(f"SELECT data_file FROM ducklake_list_files('{ALIAS}', '{name}')").fetchall()}
+    # also those of a later version
+    for name in sorted({table.name for table in TABLES.values() if table.files}.union(row[1] for row in booked)):
+        listed[name] = {row[0] for row in committer.query(f"SELECT data_file FROM ducklake_list_files('{ALIAS}', {quoted(name)})").fetchall()}
     for path, table_name, _, size, sha256 in booked:
         full = committer.lake / path
         if str(full) not in listed.get(table_name, set()):
