@@ -34,6 +34,7 @@ class ShippingHealth(msgspec.Struct):
 
     backlog: records written down and not acknowledged by the brokers, and about how many bytes they
     are. refused: records that no topic takes, set aside. damaged: records of the spool that could not be read.
+    unknown: records that wait for a version that knows their kind, and those kinds.
     """
 
     beat_ms: int
@@ -48,6 +49,8 @@ class ShippingHealth(msgspec.Struct):
     rebuilt: int
     last_ack_ms: int
     error: str
+    unknown_records: int = 0
+    unknown_kinds: str = ""
 
     @property
     def silent_since_ms(self) -> int:
@@ -99,7 +102,7 @@ def load(folder: Path) -> Heartbeat | None:
 
 
 #: What may be wrong with an agent, in the order in which it is told.
-CAUSES = ("not_running", "hangs", "reads_nothing", "writes_nothing", "write_failed", "sends_nothing", "loses")
+CAUSES = ("not_running", "hangs", "reads_nothing", "writes_nothing", "write_failed", "sends_nothing", "loses", "holds_back")
 
 
 class Ailment(NamedTuple):
@@ -148,6 +151,9 @@ def _shipping_ailments(shipping: ShippingHealth, beat: Heartbeat, now_ms: int) -
     if shipping.refused_records or shipping.damaged_records:
         found.append(Ailment("loses", f"{shipping.refused_records} records were refused and set aside, {shipping.damaged_records} of the spool "
                                       f"could not be read{why}"))
+    if shipping.unknown_records:
+        found.append(Ailment("holds_back", f"{shipping.unknown_records} records are of kinds that this version does not know ({shipping.unknown_kinds}); "
+                                           "they are kept, and sent by a version that knows them: upgrade this agent"))
     return found
 
 

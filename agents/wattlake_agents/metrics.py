@@ -87,6 +87,7 @@ def _shipping(node: str, shipping: ShippingHealth, now_ms: int) -> Iterator[Any]
         (GaugeMetricFamily, "wattlake_ship_backlog_bytes", "About how many bytes they are.", shipping.backlog_bytes),
         (GaugeMetricFamily, "wattlake_ship_oldest_unacked_seconds", "Age of the oldest of them, 0 if there is none.",
          max(0, now_ms - shipping.oldest_unacked_ms) / 1000 if shipping.oldest_unacked_ms else 0),
+        (GaugeMetricFamily, "wattlake_ship_unknown_records", "Records that wait for a version that knows their kind.", shipping.unknown_records),
         (GaugeMetricFamily, "wattlake_ship_last_ack_timestamp_seconds", "When the brokers last acknowledged a record.", shipping.last_ack_ms / 1000),
         (CounterMetricFamily, "wattlake_ship_acknowledged_records", "Records acknowledged by the brokers.", shipping.acked_records),
         (CounterMetricFamily, "wattlake_ship_refused_records", "Records that no topic takes, set aside.", shipping.refused_records),

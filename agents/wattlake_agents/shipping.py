@@ -14,6 +14,7 @@ from wattlake_contracts.errors import UsageError, WattlakeError
 from wattlake_contracts.kafkalog.producer import Producer
 from wattlake_contracts.kafkalog.security import connection
 from wattlake_contracts.kafkalog.shipping import Shipper
+from wattlake_contracts.kafkalog.unknown import UNKNOWN
 from wattlake_contracts.log_address import KafkaLog
 
 #: What stopping may take: the agent is to be gone within five seconds.
@@ -28,7 +29,7 @@ class Shipping:
     def __init__(self, root: Path, log: KafkaLog, config: KafkaConfig) -> None:
         self._shipper = Shipper(root, log, config, make=producer, amiss=partial(amiss, log, config))
         self._thread = threading.Thread(target=self._shipper.run, name="ship", daemon=True)
-        self._told_damaged = self._told_refused = 0
+        self._told_damaged = self._told_refused = self._told_unknown = 0
 
     def start(self) -> None:
         """Begin."""
@@ -63,14 +64,17 @@ class Shipping:
         """What has been lost or set aside since this was last asked, in words for an event."""
         shipper, found = self._shipper, []
         # it counts on meanwhile
-        damaged, refused = shipper.damaged, shipper.refused
+        damaged, refused, unknown = shipper.damaged, shipper.refused, shipper.set_aside
         if damaged > self._told_damaged:
             told = [shipper.damages.popleft() for _ in range(len(shipper.damages))]
             places = ", ".join(f"{place} ({records})" for place, records in told)
             found.append(f"{damaged - self._told_damaged} records of the spool could not be read, and were not sent: {places}")
         if refused > self._told_refused:
             found.append(f"{refused - self._told_refused} records were {shipper.refusal}")
-        self._told_damaged, self._told_refused = damaged, refused
+        if unknown > self._told_unknown:
+            found.append(f"{unknown - self._told_unknown} records are of kinds that this version does not know; "
+                         f"they wait in {shipper.root / UNKNOWN} for one that does")
+        self._told_damaged, self._told_refused, self._told_unknown = damaged, refused, unknown
         return found
 
 

@@ -27,7 +27,18 @@ MARK_MAGIC = b"WLM1"
 MARK_BYTES = _MARK.size
 
 _encode_json = msgspec.json.Encoder().encode
-_decode_meta = msgspec.json.Decoder(tuple[str, str, str, str, str]).decode
+
+
+class _Meta(msgspec.Struct, array_like=True):
+    # what a later version puts after these is passed over
+    kind: str
+    node: str
+    boot: str
+    version: str
+    content_type: str
+
+
+_decode_meta = msgspec.json.Decoder(_Meta).decode
 
 
 def encode_meta(meta: Meta) -> bytes:
@@ -37,7 +48,8 @@ def encode_meta(meta: Meta) -> bytes:
 
 def decode_meta(raw: bytes) -> Meta:
     """The inverse of encode_meta; msgspec.DecodeError or ValidationError if it is not one."""
-    return Meta(*_decode_meta(raw))
+    found = _decode_meta(raw)
+    return Meta(found.kind, found.node, found.boot, found.version, found.content_type)
 
 
 def encode_record(meta: bytes, payload: bytes | memoryview, offset: int, seq: int, appended_ms: int) -> bytes:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from itertools import pairwise
 from pathlib import Path
@@ -37,9 +37,9 @@ class Lanes:
     def __iter__(self) -> Iterator[Lane]:
         return (lane for lanes in self._lanes.values() for lane in lanes)
 
-    def look(self) -> None:
-        """Look for new partitions."""
-        for name in partitions(self.root):
+    def look(self, others: Iterable[str] = ()) -> None:
+        """Look for new partitions. others: those that lie deeper in the spool, as paths within it."""
+        for name in (*partitions(self.root), *others):
             if name not in self._lanes:
                 spans = self._stored[name] = cursor.load(self.root / name)
                 first = bounds(self.root, name)[0]

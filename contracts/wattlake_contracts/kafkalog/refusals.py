@@ -75,7 +75,7 @@ class Refusals:
             return ""
         record = stored.record
         try:
-            with LogWriter(self.root / REFUSED, lane.partition, max_record_bytes=2**30) as aside:
+            with LogWriter(self.root / REFUSED, lane.partition.rpartition("/")[2], max_record_bytes=2**30) as aside:
                 aside.append(record.meta, record.seq, record.payload, record.appended_ms)
         except (OSError, LogError) as error:
             return f"a record was refused ({why}), and cannot be set aside: {error}"

@@ -13,6 +13,7 @@ import msgspec
 
 from wattlake_contracts.config import KafkaConfig
 from wattlake_contracts.errors import WattlakeError
+from wattlake_contracts.filelog.partition import LogError
 from wattlake_contracts.kafkalog.claim import claim
 from wattlake_contracts.kafkalog.lane import Lane
 from wattlake_contracts.kafkalog.lanes import Lanes
@@ -21,6 +22,7 @@ from wattlake_contracts.kafkalog.message import topic_of
 from wattlake_contracts.kafkalog.pace import Pace
 from wattlake_contracts.kafkalog.producer import Producer
 from wattlake_contracts.kafkalog.refusals import Refusals, refuses, refuses_another
+from wattlake_contracts.kafkalog.unknown import Unknown
 from wattlake_contracts.kafkalog.wording import said
 from wattlake_contracts.log_address import KafkaLog
 from wattlake_contracts.record import Stored
@@ -38,7 +40,10 @@ _AT_ONCE = 256
 
 
 class ShippingState(msgspec.Struct):
-    """How shipping does, at beat_ms. Instants in epoch ms, 0 for never; backlog: written and not acknowledged."""
+    """How shipping does, at beat_ms. Instants in epoch ms, 0 for never; backlog: written and not acknowledged.
+
+    unknown: records that wait for a version that knows their kind, and those kinds.
+    """
 
     beat_ms: int
     log: str
@@ -53,6 +58,8 @@ class ShippingState(msgspec.Struct):
     rebuilt: int
     last_ack_ms: int
     error: str
+    unknown_records: int
+    unknown_kinds: str
 
 
 class Shipper:
@@ -78,8 +85,11 @@ class Shipper:
         #: why nothing can be shipped now
         self.error = ""
         self.acked = self.rebuilt = 0
+        #: records of kinds that this version does not know, since it started
+        self.set_aside = 0
         self.last_ack_ms = 0
         self._lock = claim(root)
+        self._unknown = Unknown(root)
         #: as of a second ago at most, while it runs
         self.state = self._state()
 
@@ -131,6 +141,7 @@ class Shipper:
         self._lanes.tidy()
         self.state = self._state()
         self._link.close()
+        self._unknown.close()
         if self._lock >= 0:
             os.close(self._lock)
             self._lock = -1
@@ -143,7 +154,7 @@ class Shipper:
             self._watch(now)
         if now >= self._look_at:
             self._look_at = now + _LOOK_S
-            self._lanes.look()
+            self._lanes.look(self._unknown.shippable())
         if not self._link.up and now >= self._link.retry_at and self.backlog() > 0:
             if why := self._link.connect(now):
                 self.error = why
@@ -253,14 +264,22 @@ class Shipper:
 
     def _hand_over(self, lane: Lane, stored: Stored, now: float) -> bool:
         """Send a record; whether more may be sent."""
-        kind = stored.record.meta.kind
         try:
-            topic = topic_of(kind, self.config.prefix)
+            topic = topic_of(stored.record.meta.kind, self.config.prefix)
         except KeyError:
-            if why := self._refusals.set_aside(lane, stored.offset, f"this version knows no kind {kind!r}"):
-                self._failed.append(why)
+            self._keep_unknown(lane, stored)
             return True
         return self._link.send(topic, lane, stored, now)
+
+    def _keep_unknown(self, lane: Lane, stored: Stored) -> None:
+        """Set a record aside for a version that knows its kind, so that it holds up no other."""
+        try:
+            self._unknown.keep(lane.partition, stored.record)
+        except (OSError, LogError) as error:
+            self._failed.append(f"a record of the unknown kind {stored.record.meta.kind!r} cannot be set aside: {error}")
+            return
+        self.set_aside += 1
+        lane.acknowledge(stored.offset)
 
     # what is told
 
@@ -269,10 +288,11 @@ class Shipper:
         return self._lanes.backlog()
 
     def _state(self) -> ShippingState:
-        waiting = self.backlog()
+        waiting, unknown = self.backlog(), self._unknown.waiting()
         amiss = not self._link.up or bool(self.error)
         return ShippingState(
             beat_ms=time.time_ns() // 1_000_000, log=str(self.log), state="idle" if not waiting else "cannot ship" if amiss else "shipping",
             backlog_records=waiting, backlog_bytes=self._lanes.bytes() if waiting else 0,
             oldest_unacked_ms=self._lanes.oldest_ms() if waiting else 0, in_flight_bytes=self._link.in_flight_bytes, acked_records=self.acked,
-            damaged_records=self.damaged, refused_records=self.refused, rebuilt=self.rebuilt, last_ack_ms=self.last_ack_ms, error=self.error or self.refusal)
+            damaged_records=self.damaged, refused_records=self.refused, rebuilt=self.rebuilt, last_ack_ms=self.last_ack_ms, error=self.error or self.refusal,
+            unknown_records=sum(unknown.values()), unknown_kinds=", ".join(unknown))

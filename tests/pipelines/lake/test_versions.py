@@ -80,6 +80,7 @@ def test_a_lake_of_an_earlier_version_gets_the_columns_and_tables_that_it_lacks(
     assert rows(lake, "SELECT energy_mj, later FROM lake.fact_energy ORDER BY ALL")[0][1] is None
 
 
+@pytest.mark.slow
 def test_an_earlier_version_lands_accounts_and_keeps_what_a_later_one_wrote(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     log, lake = Log(tmp_path / "log"), tmp_path / "lake"
     put(log, 0)
