@@ -81,3 +81,9 @@ def accepts(version: str) -> str | None:
     if major != VERSION.partition(".")[0]:
         return f"version {version} is of another major than {VERSION}, which this build reads"
     return None
+
+
+def is_newer(version: str) -> bool:
+    """Whether a version is of a later major than this build reads: a later build will read it."""
+    major, _, minor = version.partition(".")
+    return major.isdigit() and minor.isdigit() and int(major[:9]) > int(VERSION.partition(".")[0])

@@ -247,6 +247,16 @@ SEEN_EVENTS = Table(
     ),
     ("event",),
 )
+SET_ASIDE = Table(
+    "set_aside", "book", "Records that a newer version has sent, whole: the first landing of a version that knows their kind takes them up.",
+    (
+        text("kind", "what they are", required=True), text("version", "of their schema", required=True),
+        text("content_type", "how the body is to be read", required=True), text("body", "the record's bytes in base64", required=True),
+        text("writer", "the node that wrote the record", required=True), _BOOT, _SEQ,
+        instant("appended_ms", "when it was written down by its sender"),
+    ),
+    ("writer", "boot", "seq"),
+)
 LOG_POSITIONS = Table(
     "log_positions", "book", "How far each partition of the log is landed.",
     (
@@ -345,7 +355,7 @@ TABLES: dict[str, Table] = {
         REF_SITES, REF_GRID, REF_EMBODIED, REF_INSTRUMENTS,
         FACT_ENERGY, FACT_EMISSIONS, FACT_EMBODIED, FACT_TRANSFERS, FACT_SERVING,
         DIM_JOBS, DIM_NODES, DIM_DEVICES, DIM_MODELS,
-        REJECTED, SEEN, SEEN_EVENTS, LOG_POSITIONS, READING_BOUNDS, DIRTY, FILES, COMMITS,
+        REJECTED, SET_ASIDE, SEEN, SEEN_EVENTS, LOG_POSITIONS, READING_BOUNDS, DIRTY, FILES, COMMITS,
         ACCOUNTED_JOBS, ACCOUNTED_PLACES, ACCOUNTED_DEVICES, ACCOUNTED_ITEMS,
     )
 }

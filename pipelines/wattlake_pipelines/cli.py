@@ -8,7 +8,7 @@ import signal
 import threading
 import time
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -21,7 +21,7 @@ from wattlake_contracts.errors import INCOMPLETE, UsageError, WattlakeError
 from wattlake_contracts.log_address import FileLog, KafkaLog, lake_root, log_address
 from wattlake_contracts.options import ConfigOption, FormatOption, LakeOption, LogOption, TakeOverOption, check_format, emit, say
 from wattlake_pipelines.lake.room import room_in
-from wattlake_pipelines.telling import Omissions, Progress, accounted_line, asking, landed_line, tell_mixture, tell_places
+from wattlake_pipelines.telling import Omissions, Progress, accounted_line, asking, landed_line, tell_mixture, tell_places, tell_unknown
 
 if TYPE_CHECKING:
     from wattlake_pipelines.lake.committer import Committer
@@ -121,6 +121,7 @@ def _work(config_file: str | None, lake: str | None, log: str | None, form: str,
     outcome: dict[str, object] = {}
     lines: list[str] = []
     withheld: Sequence[Withheld] = ()
+    unknown: Mapping[tuple[str, str], int] = {}
     address = log_address(config, log) if landing else None
     target = lake_root(config, lake, log)
     # a log that is not there is the user's mistake: say so before a lake is made
@@ -142,6 +143,7 @@ def _work(config_file: str | None, lake: str | None, log: str | None, form: str,
                 withheld = landed.withheld
                 outcome |= {"records": landed.records, "rows": landed.rows, "rejects": landed.rejects}
                 lines.append(landed_line(landed, time.monotonic() - began))
+                unknown = landed.unknown
             if accounting:
                 from wattlake_pipelines.account.account import account
 
@@ -157,6 +159,7 @@ def _work(config_file: str | None, lake: str | None, log: str | None, form: str,
             print("\n".join(lines))
         else:
             emit(list(outcome), [list(outcome.values())], form)
+    tell_unknown(unknown)
     if rejects := outcome.get("rejects"):
         say(f"{rejects} rows were rejected; see them with: {asking('SELECT place, reason FROM rejects', config_file, committer.lake)}")
     Omissions().tell(withheld)
@@ -172,7 +175,11 @@ def _follow(committer: Committer, source: Source, every_s: float, round_bytes: i
         signal.signal(number, lambda *_: stop.set())
     say("following: Ctrl-C or SIGTERM ends it after the round that is under way")
 
+    told: set[tuple[str, str]] = set()
+
     def heard(done: Followed) -> None:
+        tell_unknown({column: count for column, count in done.unknown.items() if column not in told})
+        told.update(done.unknown)
         say(f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}  {done.rows:,} rows of {done.records:,} records in {done.rounds:,} rounds, {done.rejects:,} rejected")
 
     done = follow(committer, source, every_s=every_s, round_bytes=round_bytes, stop=stop, options=beam, pieces=ranges, heard=heard,

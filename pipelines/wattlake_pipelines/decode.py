@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cache
+from itertools import chain
 from typing import Annotated, Any, NamedTuple
 
 import msgspec
@@ -12,9 +14,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from wattlake_contracts.column import Column, Type
-from wattlake_contracts.kind import Kind, accepts
+from wattlake_contracts.kind import Kind, accepts, is_newer
 from wattlake_contracts.kinds import KINDS
-from wattlake_contracts.record import ARROW, JSON, Record
+from wattlake_contracts.record import ARROW, JSON, Record, control_character
 from wattlake_pipelines.arrow_schema import ARROW_TYPES, kind_schema
 
 #: A record is at most 1 MB on the file log; a broker may be set to allow more, but not without end.
@@ -23,6 +25,8 @@ MAX_PAYLOAD_BYTES = 16 * 2**20
 MAX_ROWS = 2_000_000
 #: Nor short references to a long text.
 MAX_TEXT_BYTES = 256 * 2**20
+#: Said of a record that waits for a later version.
+KEPT = "It is kept whole in set_aside"
 #: How much of a bad JSON row is kept as its body.
 MAX_BODY_BYTES = 64 * 1024
 
@@ -33,6 +37,10 @@ class DecodeError(Exception):
     def __init__(self, reason: str) -> None:
         super().__init__(reason)
         self.reason = reason
+
+
+class NotYetError(DecodeError):
+    """The record is of a kind or version that only a later Wattlake knows."""
 
 
 class RowReject(NamedTuple):
@@ -48,12 +56,23 @@ class Decoded(NamedTuple):
 
     table: the rows that could be read, exactly the columns of the kind with their Arrow types; not
     yet checked against the contract's bounds. rows: the number of each in the record (int64).
-    rejects: the others.
+    rejects: the others. unknown: columns that the kind does not have, which are left out, and in how
+    many rows each stands.
     """
 
     table: pa.Table
     rows: np.ndarray
     rejects: list[RowReject]
+    unknown: Mapping[str, int]
+
+
+class _Rows(NamedTuple):
+    """The same while the rows are structs yet."""
+
+    structs: list[Any]
+    rows: np.ndarray
+    rejects: list[RowReject]
+    unknown: Mapping[str, int]
 
 
 def decode(record: Record) -> Decoded:
@@ -61,29 +80,36 @@ def decode(record: Record) -> Decoded:
     kind = _kind(record)
     content_type = _content_type(record)
     if content_type == ARROW:
-        table = _arrow(record.payload, kind)
-        return Decoded(table, np.arange(table.num_rows), [])
+        return _arrow(record.payload, kind)
     if content_type == JSON:
         return _json(record.payload, kind)
     raise DecodeError(f"content type {record.meta.content_type!r} is neither {ARROW} nor {JSON}")
 
 
+def readable(kind: str, version: str) -> bool:
+    """Whether this version knows how to read records of a kind and version."""
+    return kind in KINDS and accepts(version) is None
+
+
 def _kind(record: Record) -> Kind:
-    kind = KINDS.get(record.meta.kind)
-    if kind is None:
-        raise DecodeError(f"unknown kind {record.meta.kind!r}")
-    if (why := accepts(record.meta.version)) is not None:
-        raise DecodeError(why)
+    meta = record.meta
     if len(record.payload) > MAX_PAYLOAD_BYTES:
         raise DecodeError(f"payload of {len(record.payload)} bytes is over the limit of {MAX_PAYLOAD_BYTES}")
-    return kind
+    kind, why = KINDS.get(meta.kind), accepts(meta.version)
+    if kind is not None and why is None:
+        return kind
+    why = f"unknown kind {meta.kind!r}" if kind is None else why
+    # what cannot be written down in the lake cannot wait there
+    if (kind is None or is_newer(meta.version)) and control_character(meta.version + meta.content_type) is None:
+        raise NotYetError(f"{why}: a newer Wattlake has sent it, or it is misspelt. {KEPT}: upgrade Wattlake here, and the next landing takes it up")
+    raise DecodeError(f"{why}")
 
 
 def _content_type(record: Record) -> str:
     return record.meta.content_type.partition(";")[0].strip().lower()
 
 
-def _arrow(payload: bytes | memoryview, kind: Kind) -> pa.Table:
+def _arrow(payload: bytes | memoryview, kind: Kind) -> Decoded:
     try:
         with pa.ipc.open_stream(pa.py_buffer(payload)) as stream:
             names = stream.schema.names
@@ -109,7 +135,10 @@ def _arrow(payload: bytes | memoryview, kind: Kind) -> pa.Table:
             continue
         values = source.column(names.index(column.name))
         columns.append(values if values.type == target else _converted(values, column, target))
-    return pa.Table.from_arrays(columns, schema=_schema(kind.name))
+    table = pa.Table.from_arrays(columns, schema=_schema(kind.name))
+    unknown = {} if len(names) <= len(columns) and known_names(kind.name).issuperset(names) else dict.fromkeys(
+        set(names) - known_names(kind.name), table.num_rows)
+    return Decoded(table, np.arange(table.num_rows), [], unknown)
 
 
 def _converted(values: pa.ChunkedArray, column: Column, target: pa.DataType) -> pa.ChunkedArray:
@@ -170,17 +199,23 @@ _PYTHON_TYPES: dict[Type, Any] = {
 
 # the caches go by name, for to hash a kind is to walk through all its columns
 @cache
-def _struct(name: str) -> type[msgspec.Struct]:
+def known_names(name: str) -> frozenset[str]:
+    """The columns of a kind."""
+    return frozenset(c.name for c in KINDS[name].columns)
+
+
+@cache
+def _struct(name: str, *, strict: bool = False) -> type[msgspec.Struct]:
     kind = KINDS[name]
     fields = [(f"c{i}", _PYTHON_TYPES[c.type] | None, None) for i, c in enumerate(kind.columns)]
     # the fields have neutral names, for a column may be called as a method of Struct
     names = {f"c{i}": c.name for i, c in enumerate(kind.columns)}
-    return msgspec.defstruct(f"Row_{kind.name}", fields, rename=names, gc=False)
+    return msgspec.defstruct(f"Row_{kind.name}", fields, rename=names, gc=False, forbid_unknown_fields=strict)
 
 
 @cache
-def _decoder(name: str) -> msgspec.json.Decoder[Any]:
-    return msgspec.json.Decoder(list[_struct(name)])  # type: ignore[misc]  # the struct is made from the contract at run time
+def _decoder(name: str, *, strict: bool) -> msgspec.json.Decoder[Any]:
+    return msgspec.json.Decoder(list[_struct(name, strict=strict)])  # type: ignore[misc]  # the struct is made from the contract at run time
 
 
 @cache
@@ -189,18 +224,19 @@ def _schema(name: str) -> pa.Schema:
 
 
 _raw_rows = msgspec.json.Decoder(list[msgspec.Raw]).decode
+_raw_object = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 _any_object = msgspec.json.Decoder(dict[str, Any]).decode
 
 
 def decode_all(records: Sequence[Record]) -> list[Decoded | DecodeError]:
     """decode() of each record, its error in its place; JSON records of one kind are turned into columns together."""
     made: list[Decoded | DecodeError] = []
-    waiting: dict[str, list[tuple[int, list[Any], np.ndarray, list[RowReject]]]] = {}
+    waiting: dict[str, list[tuple[int, _Rows]]] = {}
     for number, record in enumerate(records):
         try:
             kind = _kind(record)
             if _content_type(record) == JSON:
-                waiting.setdefault(kind.name, []).append((number, *_json_structs(record.payload, kind)))
+                waiting.setdefault(kind.name, []).append((number, _json_structs(record.payload, kind)))
                 made.append(DecodeError("no rows"))
             else:
                 made.append(decode(record))
@@ -213,42 +249,48 @@ def decode_all(records: Sequence[Record]) -> list[Decoded | DecodeError]:
     return made
 
 
-def _together(found: list[tuple[int, list[Any], np.ndarray, list[RowReject]]], kind: Kind) -> Iterator[tuple[int, Decoded | DecodeError]]:
+def _together(found: list[tuple[int, _Rows]], kind: Kind) -> Iterator[tuple[int, Decoded | DecodeError]]:
     try:
-        whole = _table([row for _, rows, _, _ in found for row in rows], kind)
+        whole = _table([row for _, made in found for row in made.structs], kind)
     except DecodeError:
         # one of them cannot be used: find out which
-        for number, rows, numbers, rejects in found:
+        for number, made in found:
             try:
-                yield number, Decoded(_table(rows, kind), numbers, rejects)
+                yield number, Decoded(_table(made.structs, kind), *made[1:])
             except DecodeError as error:
                 yield number, DecodeError(error.reason)
         return
     at = 0
-    for number, rows, numbers, rejects in found:
-        yield number, Decoded(whole.slice(at, len(rows)), numbers, rejects)
-        at += len(rows)
+    for number, made in found:
+        yield number, Decoded(whole.slice(at, len(made.structs)), *made[1:])
+        at += len(made.structs)
 
 
 def _json(payload: bytes | memoryview, kind: Kind) -> Decoded:
-    rows, numbers, rejects = _json_structs(payload, kind)
-    return Decoded(_table(rows, kind), numbers, rejects)
+    made = _json_structs(payload, kind)
+    return Decoded(_table(made.structs, kind), *made[1:])
 
 
-def _json_structs(payload: bytes | memoryview, kind: Kind) -> tuple[list[Any], np.ndarray, list[RowReject]]:
+def _json_structs(payload: bytes | memoryview, kind: Kind) -> _Rows:
     text = bytes(payload).strip()
     if text[:1] != b"[":
         text = b"[" + text + b"]"
-    rejects: list[RowReject] = []
-    try:
-        rows = _decoder(kind.name).decode(text)
-        numbers = np.arange(len(rows))
-    except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError):
-        rows, numbers, rejects = _json_rows(text, kind)
-    return rows, numbers, rejects
+    for strict in (True, False):
+        try:
+            rows = _decoder(kind.name, strict=strict).decode(text)
+        except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError):
+            continue
+        return _Rows(rows, np.arange(len(rows)), [], {} if strict else _unknown_fields(_raw_rows(text), kind))
+    return _json_rows(text, kind)
 
 
-def _json_rows(text: bytes, kind: Kind) -> tuple[list[Any], np.ndarray, list[RowReject]]:
+def _unknown_fields(raws: Iterable[msgspec.Raw], kind: Kind) -> dict[str, int]:
+    """The fields that the kind does not have, and in how many rows each stands."""
+    found = Counter(chain.from_iterable(map(_raw_object, raws)))
+    return {name: count for name, count in found.items() if name not in known_names(kind.name)}
+
+
+def _json_rows(text: bytes, kind: Kind) -> _Rows:
     """Row by row, where reading all at once failed: only the bad rows are left out."""
     try:
         raws = _raw_rows(text)
@@ -256,7 +298,7 @@ def _json_rows(text: bytes, kind: Kind) -> tuple[list[Any], np.ndarray, list[Row
         raise DecodeError(f"not JSON: {_short(error)}") from error
     struct = _struct(kind.name)
     one = msgspec.json.Decoder(struct).decode
-    rows, numbers, rejects = [], [], []
+    rows, numbers, rejects, good = [], [], [], []
     for number, raw in enumerate(raws):
         try:
             try:
@@ -268,7 +310,8 @@ def _json_rows(text: bytes, kind: Kind) -> tuple[list[Any], np.ndarray, list[Row
         else:
             rows.append(row)
             numbers.append(number)
-    return rows, np.array(numbers, dtype=np.int64), rejects
+            good.append(raw)
+    return _Rows(rows, np.array(numbers, dtype=np.int64), rejects, _unknown_fields(good, kind))
 
 
 def _whole_numbers(row: dict[str, Any], kind: Kind) -> dict[str, Any]:

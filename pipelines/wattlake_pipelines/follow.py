@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from wattlake_contracts.errors import WattlakeError
 from wattlake_pipelines.account.account import account
@@ -27,13 +28,17 @@ _FIRST_RETRY_S, _LAST_RETRY_S = 1.0, 8.0
 
 @dataclass
 class Followed:
-    """What following did so far. failures: rounds that failed and were tried again. latency_ms: from the latest instant of a round's data to its commit."""
+    """What following did so far. failures: rounds that failed and were tried again. latency_ms: from the latest instant of a round's data to its commit.
+
+    unknown: as of Landed.
+    """
 
     rounds: int = 0
     records: int = 0
     rows: int = 0
     rejects: int = 0
     failures: int = 0
+    unknown: Counter[tuple[str, str]] = field(default_factory=Counter)
 
 
 def follow(committer: Committer, source: Source, *, every_s: float, round_bytes: int, stop: threading.Event, options: Sequence[str] = (), pieces: int = 1,
@@ -71,6 +76,7 @@ def follow(committer: Committer, source: Source, *, every_s: float, round_bytes:
         retry_s = _FIRST_RETRY_S
         if landed.rounds:
             done.records, done.rows, done.rejects = done.records + landed.records, done.rows + landed.rows, done.rejects + landed.rejects
+            done.unknown.update(landed.unknown)
             if heard is not None:
                 heard(done)
         stop.wait(max(0.0, every_s - (time.monotonic() - began)))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -79,6 +79,16 @@ def tell_mixture(committer: Committer, identity: str) -> None:
         more = f" and {len(known) - 1} more" if len(known) > 1 else ""
         say(f"this lake has taken from another log so far ({known[0]}{more}); from now on its figures are of all of them, and what is on "
             f"several of them counts once. To keep them apart, give another --lake each")
+
+
+def tell_unknown(unknown: Mapping[tuple[str, str], int]) -> None:
+    """Say which columns were left out because this version does not know them, a line for each kind."""
+    by_kind: dict[str, list[str]] = {}
+    for (kind, column), rows in sorted(unknown.items()):
+        by_kind.setdefault(kind, []).append(f"{column!r} of {rows:,} rows")
+    for kind, columns in by_kind.items():
+        say(f"{kind}: columns that this version does not know were left out: {', '.join(columns)}. Who sends them is newer than this Wattlake, or they are "
+            "misspelt; upgrade it here to keep them")
 
 
 def asking(statement: str, config_file: str | None, lake: Path) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -24,6 +25,7 @@ Headers = Sequence[tuple[str, bytes | None]]
 #: What `ce_dataschema` begins with; kind and version follow.
 _SCHEMA = "urn:wattlake:"
 _TYPE = "org.wattlake."
+_KIND = re.compile(r"[a-z][a-z0-9_]{0,63}")
 STRUCTURED = "application/cloudevents+json"
 BATCH = "application/cloudevents-batch+json"
 #: What the boot begins with of a message that is not ours: known by its event's source and id, or by where it stands.
@@ -187,6 +189,9 @@ def _kind_and_version(schema: str, event_type: str, topic: str) -> tuple[str, st
     if not kind:
         raise UnreadableError(f"of which kind? This topic holds {', '.join(on_topic)}: say so in ce_type, e.g. {_TYPE}{on_topic[0]}" if on_topic
                               else f"no kind goes on the topic {topic!r}")
+    # one that a later version has: what becomes of it is decided where records are decoded
+    if kind not in KINDS and _KIND.fullmatch(kind):
+        return kind, version
     if kind not in on_topic:
         raise UnreadableError(f"kind {kind[:100]!r} does not go on this topic, which holds {', '.join(on_topic)}")
     return kind, version

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from wattlake_contracts.kafkalog.message import BY_PLACE
 from wattlake_contracts.layout import ALIAS
+from wattlake_contracts.tables import SET_ASIDE
 from wattlake_pipelines.lake import meta
 from wattlake_pipelines.lake.connection import attach
 
@@ -27,6 +28,7 @@ def status(lake: Path) -> tuple[list[str], list[list[object]], list[str]]:
         rows = connection.execute(f"""
             SELECT table_name, sum(rows)::BIGINT, count(*), sum(bytes)::BIGINT FROM {ALIAS}.files GROUP BY table_name ORDER BY table_name""").fetchall()
         last = connection.execute(f"SELECT stage, committed_ms, watermark_ms FROM {ALIAS}.commits ORDER BY batch DESC LIMIT 1").fetchone()
+        aside = sum(row[1] for row in rows if row[0] == SET_ASIDE.name)
         waiting = connection.execute(f"SELECT count(*) FROM {ALIAS}.dirty").fetchall()[0][0]
         missing = connection.execute(_MISSING, [BY_PLACE]).fetchall()
     finally:
@@ -39,6 +41,8 @@ def status(lake: Path) -> tuple[list[str], list[list[object]], list[str]]:
         shown = ", ".join(f"{node}: {count:,}" for node, count in missing[:_MOST_NODES]) + (", …" if len(missing) > _MOST_NODES else "")
         remarks.append(f"{sum(count for _, count in missing):,} records are missing between those that landed ({shown}): still on their way, or lost with a "
                        "topic that was deleted, a spool that was full or damaged, or a write that failed")
+    if aside:
+        remarks.append(f"{aside} records are of kinds that this version does not know: upgrade Wattlake, and the next landing takes them up")
     return ["table", "rows", "files", "bytes"], [list(row) for row in rows], remarks
 
 

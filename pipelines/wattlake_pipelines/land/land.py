@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import msgspec
@@ -21,17 +22,22 @@ from wattlake_pipelines.land.proof import proven
 from wattlake_pipelines.land.seen import SCHEMA as SEEN_SCHEMA
 from wattlake_pipelines.land.seen import are_events, stage_events
 from wattlake_pipelines.land.source import FileSource, Range, Source, Withheld
+from wattlake_pipelines.land.take_up import take_up
 
 
 @dataclass(frozen=True)
 class Landed:
-    """What landing did. rows: accepted rows of all kinds. rejects: rows and records that could not be used. withheld: what could not be landed from."""
+    """What landing did. rows: accepted rows of all kinds. rejects: rows and records that could not be used.
+
+    withheld: what could not be landed from. unknown: (kind, column) that this version does not know, and in how many rows it was left out.
+    """
 
     rounds: int
     records: int
     rows: int
     rejects: int
     withheld: tuple[Withheld, ...] = ()
+    unknown: Mapping[tuple[str, str], int] = field(default_factory=dict)
 
 
 def land(committer: Committer, log: Source | Path, *, round_bytes: int, pieces: int = 1, options: Sequence[str] = (),
@@ -43,6 +49,10 @@ def land(committer: Committer, log: Source | Path, *, round_bytes: int, pieces: 
     ends with what the log held at the beginning: beside agents that send, it would else have no end.
     """
     rounds = records = rows = rejects = 0
+    unknown: Counter[tuple[str, str]] = Counter()
+    if (taken := take_up(committer, options)) is not None:
+        rounds, records, rows, rejects = 1, taken[0], taken[1].rows, taken[1].rejects
+        max_rounds = None if max_rounds is None else max_rounds + 1
     source = FileSource(log) if isinstance(log, Path) else log
     upto = source.ends() if max_rounds is None else None
     # what is let in again meanwhile is still left out up to the end
@@ -53,24 +63,26 @@ def land(committer: Committer, log: Source | Path, *, round_bytes: int, pieces: 
         withheld |= {each.subject: each for each in source.withheld}
         if not ranges:
             break
-        made = land_round(committer, source, ranges, options)
+        made, left_out = land_round(committer, source, ranges, options)
         rounds, records = rounds + 1, records + sum(r.end - r.start for r in ranges)
         rows, rejects = rows + made.rows, rejects + made.rejects
+        unknown.update(left_out)
         if progress is not None:
             progress(records, rows)
-    return Landed(rounds, records, rows, rejects, tuple(withheld.values()))
+    return Landed(rounds, records, rows, rejects, tuple(withheld.values()), unknown)
 
 
-def land_round(committer: Committer, source: Source, ranges: Sequence[Range], options: Sequence[str]) -> Manifest:
-    """Land these ranges in one commit; give its manifest."""
+def land_round(committer: Committer, source: Source, ranges: Sequence[Range], options: Sequence[str]) -> tuple[Manifest, dict[tuple[str, str], int]]:
+    """Land these ranges in one commit; give its manifest, and what Landed says of unknown columns."""
     with committer.attempt() as (attempt, staging):
-        manifest = _land(committer, ranges, staging, attempt, options)
+        manifest, unknown = _land(committer, ranges, staging, attempt, options)
         source.confirm(ranges)
         committer.commit(manifest)
-    return manifest
+    return manifest, unknown
 
 
-def _land(committer: Committer, ranges: Sequence[Range], staging: Path, attempt: str, options: Sequence[str]) -> Manifest:
+def _land(committer: Committer, ranges: Sequence[Range], staging: Path, attempt: str,
+          options: Sequence[str]) -> tuple[Manifest, dict[tuple[str, str], int]]:
     pq.write_table(_seen(committer), staging / SEEN_FILE)
     events = committer.query(f"SELECT path FROM {ALIAS}.files WHERE table_name = ?", [SEEN_EVENTS.name]).fetchall()
     (staging / EVENT_FILES).write_bytes(msgspec.json.encode([str(committer.lake / path) for (path,) in events]))
@@ -82,7 +94,7 @@ def _land(committer: Committer, ranges: Sequence[Range], staging: Path, attempt:
         positions=proven(ranges, [r for p in parts for r in p.read], [name for p in parts for name in p.pieces]),
         dirty=tuple(d for p in parts for d in p.dirty),
         watermark_ms=max((p.watermark_ms for p in parts), default=-1),
-        rows=sum(p.rows for p in parts), rejects=sum(p.rejects for p in parts))
+        rows=sum(p.rows for p in parts), rejects=sum(p.rejects for p in parts)), {(kind, name): rows for p in parts for kind, name, rows in p.unknown}
 
 
 def _seen(committer: Committer) -> pa.Table:

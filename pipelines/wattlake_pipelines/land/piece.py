@@ -18,6 +18,11 @@ RECORDS = pa.schema([("kind", pa.string()), ("writer", pa.string()), ("boot", pa
                      ("appended_ms", pa.int64()), ("crc", pa.int64())])
 #: The same for the book's worker: of another program's event also its first bytes, in case another one of its name says otherwise.
 BOOK_RECORDS = pa.schema([*RECORDS, ("body", pa.string())])
+#: Records of a later version, whole.
+LATER = pa.schema([(name, pa.string()) for name in ("kind", "version", "content_type", "body", "writer", "boot")]
+                  + [(name, pa.int64()) for name in ("seq", "appended_ms", "crc")])
+#: Columns that this version does not know, and in how many rows each stood; under this name among the book's tables, which no kind has.
+UNKNOWN_COLUMNS, LEFT_OUT = pa.schema([("kind", pa.string()), ("column", pa.string()), ("rows", pa.int64())]), "(left out)"
 
 
 @dataclass(frozen=True)

@@ -41,6 +41,7 @@ class Part:
     rows: int
     rejects: int
     watermark_ms: int
+    unknown: list[tuple[str, str, int]] = field(default_factory=list)
     pieces: list[str] = field(default_factory=list)
     read: list[RangeRead] = field(default_factory=list)
 
@@ -84,7 +85,7 @@ class WriteShard(beam.DoFn):
             bodies, read = zip(*map(without_proof, parts), strict=True)
             booked = write_book(bodies, seen, folder, self._attempt, self._batch, events)
             rows = sum(f.rows for f in booked.files if f.table.startswith(("raw_", "ref_")))
-            made = Part(booked.files, booked.dirty, rows, booked.rejects, booked.watermark_ms, read=list(read))
+            made = Part(booked.files, booked.dirty, rows, booked.rejects, booked.watermark_ms, booked.unknown, read=list(read))
         else:
             pieces = [p.decode() for p in parts]
             made = _write_shard([_piece(folder / p) for p in pieces], seen, folder, self._attempt, shard, self._batch, events)
@@ -106,7 +107,7 @@ def _write_shard(pieces: Sequence[ReadingPiece], seen: pa.Table, folder: Path, a
     hours = [h for f in raw for h in f.hours_ms]
     dirty = [("readings", str(shard), min(hours), max(hours) + 3_600_000)] if hours else []
     latest = max((int(p.runs.ts_ms.max()) for p in pieces), default=-1) if hours else -1
-    return Part(files, dirty, sum(f.rows for f in raw), 0, latest)
+    return Part(files, dirty, sum(f.rows for f in raw), 0, latest, [])
 
 
 def land_pipeline(ranges: Sequence[Range], shards: int, staging: Path, attempt: str, batch: int, options: Sequence[str]) -> list[Part]:

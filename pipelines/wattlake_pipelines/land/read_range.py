@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from zlib import crc32
 
@@ -15,15 +16,18 @@ from wattlake_contracts.kafkalog.message import BY_EVENT
 from wattlake_contracts.kind import Kind
 from wattlake_contracts.kinds import KINDS, READINGS
 from wattlake_contracts.record import Damage, Meta, Record, Stored, control_character
+from wattlake_contracts.tables import SET_ASIDE
 from wattlake_pipelines.arrow_schema import kind_schema
-from wattlake_pipelines.decode import MAX_BODY_BYTES, DecodeError, decode_all
+from wattlake_pipelines.decode import MAX_BODY_BYTES, Decoded, DecodeError, NotYetError, decode_all
 from wattlake_pipelines.land.messages import Messages, by_shard
-from wattlake_pipelines.land.piece import BOOK_RECORDS, pack
+from wattlake_pipelines.land.piece import BOOK_RECORDS, LATER, LEFT_OUT, UNKNOWN_COLUMNS, pack
 from wattlake_pipelines.land.source import Range
 from wattlake_pipelines.rowcheck import check
 
 #: A record's first bytes kept with its reject: enough to see what it was.
 _BODY_KEPT = 4096
+#: So many unknown columns are told by name, and so much of a name.
+_NAMES_KEPT, _NAME_KEPT = 100, 100
 #: The one key of all that is not a reading: it is little, and one worker writes it.
 BOOK = -1
 #: Messages of a form not seen yet are decoded together up to so many bytes: then their forms are known.
@@ -33,10 +37,19 @@ _WAITING_BYTES = 32 << 20
 
 
 class _Rejects:
-    """Collects what cannot be used, with its place and reason."""
+    """Collects what cannot be used, with its place and reason, and the columns that are left out of what can."""
 
     def __init__(self) -> None:
         self.rows: list[dict[str, object]] = []
+        self.later: list[Record] = []
+        self.unknown: Counter[tuple[str, str]] = Counter()
+
+    def unknown_columns(self, kind: str, rows_of: Mapping[str, int]) -> None:
+        """Columns that this version does not know, and how many rows of a record have each."""
+        for name, count in rows_of.items():
+            # a text from outside: it may be of any length, and no UTF-8
+            told = kind, name[:_NAME_KEPT].encode(errors="replace").decode()
+            self.unknown[told if told in self.unknown or len(self.unknown) < _NAMES_KEPT else (kind, "…")] += count
 
     def record(self, record: Record, reason: str, row: int | None = None, body: str | None = None) -> None:
         """A record, or one row of it."""
@@ -104,6 +117,8 @@ def read_range(where: Range, shards: int) -> Iterator[tuple[int, bytes]]:
     readings = Messages(lambda found: _checked(READINGS, found, rejects))
     unknown: list[tuple[Record, int, pa.Table]] = []
     unknown_bytes = 0
+    #: the columns left out of messages of a form
+    left_out: dict[tuple[Meta, int], Mapping[str, int]] = {}
     for item in where.read():
         if isinstance(item, Damage):
             rejects.damage(where, item)
@@ -122,9 +137,15 @@ def read_range(where: Range, shards: int) -> Iterator[tuple[int, bytes]]:
             if others_bytes >= _WAITING_BYTES:
                 _sort_in(by_kind, others, rejects)
                 others, others_bytes = [], 0
-        elif not readings.known(record, item.crc):
+        elif readings.known(record, item.crc):
+            if left_out:
+                rejects.unknown_columns(meta.kind, left_out.get((meta, len(record.payload)), {}))
+        else:
             record = replace(record, crc=item.crc)
-            unknown += [(record, item.crc, table) for _, table in _decoded([record], rejects)]
+            for _, decoded in _decoded([record], rejects):
+                unknown.append((record, item.crc, decoded.table))
+                if decoded.unknown or left_out:
+                    left_out[meta, len(record.payload)] = decoded.unknown
             unknown_bytes += len(record.payload)
             if unknown_bytes >= _UNKNOWN_BYTES:
                 readings.decoded(unknown)
@@ -138,13 +159,24 @@ def read_range(where: Range, shards: int) -> Iterator[tuple[int, bytes]]:
     records = pa.table([pa.array(column, field.type) for column, field in zip(columns, BOOK_RECORDS, strict=True)], schema=BOOK_RECORDS)
     _sort_in(by_kind, others, rejects)
     landed = [_with_identity(KINDS[name], found, rejects) for name, found in sorted(by_kind.items())]
-    yield BOOK, pack((records, _told(rejects.rows), *landed))
+    yield BOOK, pack((records, _told(rejects.rows), *landed, *_of_later_versions(rejects)))
+
+
+def _of_later_versions(rejects: _Rejects) -> Iterator[pa.Table]:
+    """Records that wait for a later version, and the columns that only it knows; each by its name in the schema's metadata."""
+    if rejects.later:
+        rows = [{"kind": r.meta.kind, "version": r.meta.version, "content_type": r.meta.content_type, "body": base64.b64encode(r.payload).decode(),
+                 "writer": r.meta.node, "boot": r.meta.boot, "seq": r.seq, "appended_ms": r.appended_ms, "crc": r.crc} for r in rejects.later]
+        yield pa.Table.from_pylist(rows, LATER).replace_schema_metadata({"kind": SET_ASIDE.name})
+    if rejects.unknown:
+        columns = [(kind, name, count) for (kind, name), count in rejects.unknown.items()]
+        yield pa.table(dict(zip(UNKNOWN_COLUMNS.names, map(pa.array, zip(*columns, strict=True)), strict=True))).replace_schema_metadata({"kind": LEFT_OUT})
 
 
 def _sort_in(by_kind: dict[str, list[tuple[Record, pa.Table]]], records: list[Record], rejects: _Rejects) -> None:
     """Add the rows of these records to those of their kinds; of their bytes only the first are still of use."""
-    for record, table in _decoded(records, rejects):
-        by_kind.setdefault(record.meta.kind, []).append((replace(record, payload=bytes(record.payload[:_BODY_KEPT])), table))
+    for record, decoded in _decoded(records, rejects):
+        by_kind.setdefault(record.meta.kind, []).append((replace(record, payload=bytes(record.payload[:_BODY_KEPT])), decoded.table))
 
 
 def _told(rows: list[dict[str, object]]) -> pa.Table:
@@ -164,16 +196,19 @@ def _pieces(readings: Messages, shards: int) -> Iterator[tuple[int, bytes]]:
             yield from ((shard, part.to_bytes()) for shard, part in by_shard(piece, lambda node: shard_of(node, shards)))
 
 
-def _decoded(records: list[Record], rejects: _Rejects) -> Iterator[tuple[Record, pa.Table]]:
+def _decoded(records: list[Record], rejects: _Rejects) -> Iterator[tuple[Record, Decoded]]:
     """The records that hold rows, with them; the rest is rejected."""
     for record, decoded in zip(records, decode_all(records), strict=True):
         if isinstance(decoded, DecodeError):
             rejects.record(record, str(decoded))
+            if isinstance(decoded, NotYetError):
+                rejects.later.append(record)
             continue
         for bad in decoded.rejects:
             rejects.record(record, bad.reason, bad.row, bad.body)
+        rejects.unknown_columns(record.meta.kind, decoded.unknown)
         if decoded.table.num_rows:
-            yield record, decoded.table
+            yield record, decoded
 
 
 def _checked(kind: Kind, found: Sequence[tuple[Record, pa.Table]], rejects: _Rejects) -> tuple[pa.Table, np.ndarray]:

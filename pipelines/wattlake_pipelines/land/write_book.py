@@ -15,10 +15,10 @@ import pyarrow.compute as pc
 from wattlake_contracts.kind import Kind
 from wattlake_contracts.kinds import EMBODIED, GRID, JOBS, KINDS, NODES, REJECTS, SERVING, SITES, TRANSFERS
 from wattlake_contracts.layout import HOUR_MS
-from wattlake_contracts.tables import REJECTED, SEEN, TABLES
+from wattlake_contracts.tables import REJECTED, SEEN, SET_ASIDE, TABLES
 from wattlake_pipelines.arrow_schema import table_schema
 from wattlake_pipelines.lake.manifest import StagedFile, stage
-from wattlake_pipelines.land.piece import unpack
+from wattlake_pipelines.land.piece import LEFT_OUT, unpack
 from wattlake_pipelines.land.seen import are_events, contradicted, fresh, merged, stage_events
 
 #: An open job ends this long after its last renewal, if its writer did not say.
@@ -33,12 +33,16 @@ FOREVER_MS = 2**62
 
 @dataclass(frozen=True)
 class Booked:
-    """What the book's worker made. dirty: (cause, key, from, to). seen is replaced whole by its file."""
+    """What the book's worker made. dirty: (cause, key, from, to). seen is replaced whole by its file.
+
+    unknown: (kind, column, rows) of what this version does not know, as it was read: what is sent twice counts twice.
+    """
 
     files: list[StagedFile]
     dirty: list[tuple[str, str, int, int]]
     rejects: int
     watermark_ms: int
+    unknown: list[tuple[str, str, int]]
 
 
 def write_book(parts: Sequence[bytes | pa.Buffer], seen: pa.Table, folder: Path, attempt: str, batch: int, events: Sequence[str] = ()) -> Booked:
@@ -56,6 +60,7 @@ def write_book(parts: Sequence[bytes | pa.Buffer], seen: pa.Table, folder: Path,
             by_kind.setdefault(table.schema.metadata[b"kind"].decode(), []).append(table)
     rejected = pa.concat_tables([tables[1] for tables in unpacked])
     rejects = [rejected if all_new else _of_records(rejected, records, is_fresh, keep_unnamed=True)]
+    left_out = by_kind.pop(LEFT_OUT, [])
     for name, found in sorted(by_kind.items()):
         rows = pa.concat_tables(found).combine_chunks()
         rows = rows if all_new else _of_records(rows, records, is_fresh)
@@ -63,6 +68,9 @@ def write_book(parts: Sequence[bytes | pa.Buffer], seen: pa.Table, folder: Path,
             continue
         if name == REJECTS.name:
             rejects.append(rows.select(rejects[0].column_names))
+            continue
+        if name == SET_ASIDE.name:
+            files.append(stage(name, rows.select(list(SET_ASIDE.names)), folder, f"{attempt}.parquet"))
             continue
         rows = _complete(KINDS[name], rows)
         watermark = max(watermark, _latest(rows, KINDS[name].happened))
@@ -77,7 +85,15 @@ def write_book(parts: Sequence[bytes | pa.Buffer], seen: pa.Table, folder: Path,
         files.append(stage_events(taken["boot"].filter(pa.array(is_event)), batch, folder, f"{attempt}.parquet"))
     if not is_event.all():
         files.append(stage(SEEN.name, merged(seen, taken).cast(table_schema(SEEN)), folder, f"{attempt}.parquet", day_ms=0, shard=0))
-    return Booked(files, dirty, rejected.num_rows, watermark)
+    return Booked(files, dirty, rejected.num_rows, watermark, _unknown(left_out))
+
+
+def _unknown(tables: Sequence[pa.Table]) -> list[tuple[str, str, int]]:
+    """(kind, column, rows), added up."""
+    if not tables:
+        return []
+    added = pa.concat_tables(tables).group_by(["kind", "column"]).aggregate([("rows", "sum")]).sort_by([("kind", "ascending"), ("column", "ascending")])
+    return list(zip(*(added[name].to_pylist() for name in ("kind", "column", "rows_sum")), strict=True))
 
 
 def _contradictions(records: pa.Table, is_fresh: np.ndarray) -> list[pa.Table]:

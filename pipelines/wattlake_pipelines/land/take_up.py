@@ -1,0 +1,105 @@
+"""Records that an earlier version set aside, landed by one that knows their kind.
+
+They were marked as seen when they were set aside, each once. So none is looked up again; that they
+are landed and no longer wait is one commit.
+"""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import crc32c
+import msgspec
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from wattlake_contracts.filelog.format import encode_meta
+from wattlake_contracts.layout import ALIAS
+from wattlake_contracts.record import Meta, Record, Stored
+from wattlake_contracts.table import Table
+from wattlake_contracts.tables import REJECTED, SEEN, SEEN_EVENTS, SET_ASIDE
+from wattlake_pipelines.arrow_schema import table_schema, widened
+from wattlake_pipelines.decode import KEPT, readable
+from wattlake_pipelines.lake.committer import Committer
+from wattlake_pipelines.lake.connection import quoted
+from wattlake_pipelines.lake.manifest import Manifest, StagedFile, stage
+from wattlake_pipelines.land.pipeline import EVENT_FILES, SEEN_FILE, Part, land_pipeline
+from wattlake_pipelines.land.seen import SCHEMA as SEEN_SCHEMA
+
+_IDENTITY = ("writer", "boot", "seq")
+
+
+@dataclass(frozen=True)
+class KeptRange:
+    """Files of `set_aside` as a range of a log: of each row the record, where this version can read it."""
+
+    files: tuple[str, ...]
+    log: str = SET_ASIDE.name
+    partition: str = SET_ASIDE.name
+    start: int = 0
+    end: int = 0
+    gone: int = 0
+
+    def read(self) -> Iterator[Stored]:
+        """See Range."""
+        for path in self.files:
+            for row in pq.read_table(path, page_checksum_verification=True).to_pylist():
+                if readable(row["kind"], row["version"]):
+                    meta = Meta(row["kind"], row["writer"], row["boot"], row["version"], row["content_type"])
+                    record = Record(meta, row["seq"], row["appended_ms"], base64.b64decode(row["body"]))
+                    yield Stored(0, record, 0, crc32c.crc32c(record.payload, crc32c.crc32c(encode_meta(meta))))
+
+
+def take_up(committer: Committer, options: Sequence[str]) -> tuple[int, Manifest] | None:
+    """Land what waited for this version, in one commit: (records, its manifest); None if nothing did."""
+    if not committer.query(f"SELECT 1 FROM {ALIAS}.files WHERE table_name = '{SET_ASIDE.name}' LIMIT 1").fetchone():
+        return None
+    listed = committer.query(f"SELECT kind, version, filename, count(*) FROM {ALIAS}.{SET_ASIDE.name} GROUP BY ALL ORDER BY ALL").fetchall()
+    count = sum(rows for kind, version, _, rows in listed if readable(kind, version))
+    if not count:
+        return None
+    files = tuple(sorted({path for kind, version, path, _ in listed if readable(kind, version)}))
+    with committer.attempt() as (attempt, staging):
+        pq.write_table(SEEN_SCHEMA.empty_table(), staging / SEEN_FILE)
+        (staging / EVENT_FILES).write_bytes(msgspec.json.encode([]))
+        parts = land_pipeline([KeptRange(files)], committer.shards, staging, attempt, committer.next_batch(), options)
+        manifest = _manifest(committer, files, parts, attempt, staging)
+        committer.commit(manifest)
+    return count, manifest
+
+
+def _manifest(committer: Committer, files: Sequence[str], parts: Sequence[Part], attempt: str, staging: Path) -> Manifest:
+    waited = pa.concat_tables([pq.read_table(path, columns=["kind", "version", *_IDENTITY]) for path in files])
+    names = committer.query(f"""
+        SELECT DISTINCT filename FROM {ALIAS}.{REJECTED.name} WHERE contains(reason, {quoted(KEPT)})""").fetchall()
+    taken = waited.filter(_are_readable(waited))
+    left = [*_left(SET_ASIDE, files, lambda rows: pc.invert(_are_readable(rows)), attempt, staging),
+            *_left(REJECTED, [name for (name,) in names], lambda rows: pc.invert(pc.and_(_among(rows, taken), pc.match_substring(rows["reason"], KEPT))),
+                   attempt, staging)]
+    made = [f for p in parts for f in p.files if f.table not in (SEEN.name, SEEN_EVENTS.name)]
+    gone = [(SET_ASIDE.name, path) for path in files] + [(REJECTED.name, name) for (name,) in names]
+    return Manifest(
+        "land", attempt, (*made, *left), removed=tuple((table, str(Path(path).relative_to(committer.lake))) for table, path in gone),
+        dirty=tuple(d for p in parts for d in p.dirty), watermark_ms=max((p.watermark_ms for p in parts), default=-1),
+        rows=sum(p.rows for p in parts), rejects=sum(p.rejects for p in parts))
+
+
+def _left(table: Table, files: Sequence[str], stays: Callable[[pa.Table], pa.Array], attempt: str, staging: Path) -> list[StagedFile]:
+    """The rows of files that stay, as one file; none if no row does."""
+    rows = widened([pq.read_table(path, page_checksum_verification=True) for path in files], table_schema(table))
+    rows = rows.filter(stays(rows)) if rows.num_rows else rows
+    return [stage(table.name, rows, staging, f"{attempt}-left.parquet")] if rows.num_rows else []
+
+
+def _are_readable(rows: pa.Table) -> pa.Array:
+    return pa.array([readable(kind, version) for kind, version in zip(rows["kind"].to_pylist(), rows["version"].to_pylist(), strict=True)], pa.bool_())
+
+
+def _among(rows: pa.Table, records: pa.Table) -> pa.Array:
+    """Whether each row is of one of the records."""
+    wanted = set(zip(*(records[name].to_pylist() for name in _IDENTITY), strict=True))
+    return pa.array([identity in wanted for identity in zip(*(rows[name].to_pylist() for name in _IDENTITY), strict=True)], pa.bool_())
