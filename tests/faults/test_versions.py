@@ -1,0 +1,150 @@
+"""Two versions as real processes, one after the other and back, over spools that are not drained and one lake: each record counts once."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import later
+from at_work import WATTLAKE, Agent, until
+from oracles import accepted
+from topics import Topics
+from wattlake_contracts.errors import INCOMPLETE, OK
+from wattlake_contracts.filelog.partition import partitions
+from wattlake_contracts.kafkalog.unknown import UNKNOWN
+from wattlake_pipelines.dev.kafka import Kafka
+from wattlake_pipelines.dev.ports import free_ports
+
+SUPPORT = Path(later.__file__).parent
+EARLIER: dict[str, str] = {}
+#: Records of one life of a hook; a third each is of a kind that the earlier version knows, and of two that it does not.
+COUNT = 30
+
+
+def called(arguments: list[str], version: Mapping[str, str], folder: Path, *more: int, **environment: str) -> subprocess.CompletedProcess[str]:
+    """A command of a version, which must end with OK or with one of these."""
+    clean = {key: value for key, value in os.environ.items() if not key.startswith("WATTLAKE_") and key != "PYTHONPATH"}
+    done = subprocess.run(arguments, capture_output=True, text=True, cwd=folder, env={**clean, "HOME": str(folder), **version, **environment})
+    assert done.returncode in (OK, *more), done.stderr[-3000:]
+    return done
+
+
+def hook(version: Mapping[str, str], folder: Path, spool: Path, boot: str) -> None:
+    """A job's hook of a version writes to a node's spool."""
+    called([sys.executable, str(SUPPORT / "later.py"), "write", str(spool), f"job.{boot}", boot, "0", str(COUNT)], version, folder)
+
+
+def books(version: Mapping[str, str], folder: Path, lake: Path) -> dict[str, Any]:
+    return dict(json.loads(called([sys.executable, str(SUPPORT / "later.py"), "books", str(lake)], version, folder).stdout))
+
+
+def check_conserved(found: Mapping[str, Any], spools: list[Path], boots: list[str]) -> None:
+    """Every record that the spools accepted is in the lake once, as a later version has it; and all of the hooks' rows."""
+    assert {tuple(one) for one in found["seen"]} == accepted(spools)
+    assert len(found["seen"]) == len(accepted(spools))
+    assert (found["readings_twice"], found["set_aside"], found["rejects"], found["faults"]) == (0, [], [], [])
+    wanted = sorted([f"raw_{later.KINDS_IN_TURN[seq % 3]}", boot, seq, 1] for boot in boots for seq in range(COUNT))
+    assert [row for row in found["rows"] if row[1] in boots] == wanted
+
+
+@pytest.mark.slow
+def test_a_lake_goes_to_a_later_version_and_back_over_a_file_log(tmp_path: Path) -> None:
+    version, log, lake = later.make(tmp_path / "later"), tmp_path / "log", tmp_path / "lake"
+
+    def run(of: Mapping[str, str], *more: int, into: Path = lake) -> str:
+        return called([WATTLAKE, "run", "--log", str(log), "--lake", str(into)], of, tmp_path, *more).stderr
+
+    called([WATTLAKE, "simulate", "--nodes", "2", "--days", "0.05", "--seed", "7", "--log", str(log)], EARLIER, tmp_path)
+    run(EARLIER)
+    assert "raw_meters" not in {table for table, _ in books(EARLIER, tmp_path, lake)["columns"]}
+    hook(version, tmp_path, log, "b1")
+    said = run(EARLIER, INCOMPLETE)
+    assert "'queue' of 10 rows" in said, "the earlier version tells what it leaves out"
+    assert books(EARLIER, tmp_path, lake)["set_aside"] == [["meters", 10], ["shifts", 10]]
+    run(version)
+    wide = books(version, tmp_path, lake)
+    assert {("raw_jobs", "queue"), ("commits", "later"), ("raw_meters", "meter"), ("raw_shifts", "shift")} < {tuple(one) for one in wide["columns"]}
+    hook(version, tmp_path, log, "b2")
+    run(version)
+    # back, with more of what it does not know, and with upkeep of what it does not know
+    hook(version, tmp_path, log, "b3")
+    run(EARLIER, INCOMPLETE)
+    called([WATTLAKE, "lake", "maintain", "--keep-days", "0", "--lake", str(lake)], EARLIER, tmp_path)
+    called([WATTLAKE, "lake", "verify", "--lake", str(lake)], EARLIER, tmp_path)
+    assert books(EARLIER, tmp_path, lake)["columns"] == wide["columns"], "nothing is dropped"
+    run(version)
+    found = books(version, tmp_path, lake)
+    check_conserved(found, [log], ["b1", "b2", "b3"])
+    assert found["queues"] == [["q", COUNT // 3], [None, 2 * COUNT // 3]], "what an earlier version landed lacks the column, what a later one did has it"
+    run(version, into=tmp_path / "anew")
+    anew = books(version, tmp_path, tmp_path / "anew")
+    check_conserved(anew, [log], ["b1", "b2", "b3"])
+    assert anew["queues"] == [["q", COUNT]], "a second lake from the log has all"
+    assert found["facts"] == anew["facts"]
+
+
+@pytest.mark.slow
+def test_a_spool_that_is_not_drained_goes_to_an_earlier_version_and_back(kafka: Kafka, topic_prefix: str, world: Callable[..., Any], tmp_path: Path) -> None:
+    version, lake = later.make(tmp_path / "later"), tmp_path / "lake"
+    topics = Topics(kafka.address, topic_prefix)
+    topics.create("meters")
+    here = world(topics)
+
+    def run(of: Mapping[str, str], *more: int, into: Path = lake) -> None:
+        called([WATTLAKE, "run", "--log", kafka.address, "--lake", str(into)], of, tmp_path, *more, **here.environment)
+
+    def become(agent: Agent, of: Mapping[str, str]) -> None:
+        agent.kill()
+        agent.environment = {**{k: v for k, v in agent.environment.items() if k != "PYTHONPATH"}, **of}
+        agent.start()
+
+    # a later agent that no broker answers: all stays in its spool, with what a hook of its version writes there
+    nowhere = f"kafka:127.0.0.1:{free_ports(1)[0]}"
+    agent = here.agent("n1", nowhere, environment=version)
+    hook(version, tmp_path, agent.spool, "b1")
+    until(lambda: (agent.status()[0]["backlog_records"] or 0) > COUNT + 5, "the spool fills")
+    # beside it, one of the later version that ships
+    other = here.agent("n2", environment=version)
+    hook(version, tmp_path, other.spool, "b2")
+    until(lambda: other.status()[0]["records_acknowledged"] >= COUNT, "it ships what it knows", 120)
+
+    # the earlier agent on that spool, killed while it sets aside and while it ships
+    agent._arguments[agent._arguments.index(nowhere)] = kafka.address
+    become(agent, EARLIER)
+    until((agent.spool / UNKNOWN).exists, "it sets something aside", 120)
+    become(agent, EARLIER)
+    until(lambda: agent.status()[0]["backlog_records"] == 0 and agent.status()[0]["records_acknowledged"], "nothing sticks", 120)
+    shown, said = agent.status()
+    assert (shown["state"], shown["records_refused"]) == ("unhealthy", 0)
+    assert COUNT * 2 // 3 <= shown["records_unknown"] <= COUNT * 2 // 3 + 1, "what it was killed over may be there twice"
+    assert "(meters, shifts)" in said
+    assert "upgrade this agent" in said
+    assert f"wattlake_ship_unknown_records{{node=\"n1\"}} {shown['records_unknown']}" in agent.metrics().replace(".0\n", "\n")
+    # earlier pipelines, then later ones, then the earlier ones again, while n1 still holds back
+    run(EARLIER, INCOMPLETE)
+    assert books(EARLIER, tmp_path, lake)["set_aside"] == [["shifts", COUNT // 3]]
+    run(version)
+
+    # upgraded again: what waited goes by itself
+    become(agent, version)
+    until(lambda: agent.status()[0]["records_unknown"] == 0 and agent.status()[0]["backlog_records"] == 0, "what waited is shipped", 120)
+    until(lambda: agent.status()[0]["state"] == "healthy", "and it is healthy")
+    for one in here.agents:
+        assert one.stop() == 0, one.said.read_text()[-3000:]
+    spools = [agent.spool, other.spool]
+    assert partitions(agent.spool / UNKNOWN / "meters") == ["job.b1"]
+    run(EARLIER, INCOMPLETE)
+    run(version)
+    found = books(version, tmp_path, lake)
+    check_conserved(found, spools, ["b1", "b2"])
+    run(version, into=tmp_path / "anew")
+    anew = books(version, tmp_path, tmp_path / "anew")
+    check_conserved(anew, spools, ["b1", "b2"])
+    assert found["facts"] == anew["facts"]
