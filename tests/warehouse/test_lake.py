@@ -11,11 +11,14 @@ import sys
 import tempfile
 from collections.abc import Callable
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 import duckdb
 import pytest
 
+from wattlake_contracts.column import count as count_column
+from wattlake_contracts.column import text
 from wattlake_contracts.errors import WattlakeError
 from wattlake_contracts.layout import LAKE_VERSION, catalogue
 from wattlake_contracts.tables import TABLES
@@ -35,6 +38,16 @@ def count(connection: duckdb.DuckDBPyConnection, what: str) -> int:
 def test_tables_and_marts_are_there_under_their_plain_names(opened: duckdb.DuckDBPyConnection) -> None:
     assert {name for (name,) in opened.execute("SHOW TABLES").fetchall()} == {*TABLES, *NAMES}
     assert count(opened, "fact_energy") == 492
+
+
+def test_a_lake_of_an_earlier_version_is_read_with_the_columns_and_tables_that_it_lacks(lake: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    wider = replace(TABLES["fact_energy"], columns=(*TABLES["fact_energy"].columns, text("later", "of a later version"), count_column("more", "the same")))
+    monkeypatch.setitem(TABLES, "fact_energy", wider)
+    monkeypatch.setitem(TABLES, "raw_later", replace(wider, name="raw_later", layer="raw"))
+    with open_lake(lake) as connection:
+        assert connection.execute("SELECT DISTINCT later, more FROM fact_energy").fetchall() == [(None, None)]
+        assert count(connection, "fact_energy") == 492
+        assert count(connection, "raw_later") == 0
 
 
 def test_a_lake_is_read_as_of_its_last_commit_even_beside_a_writer(new_lake: Callable[..., Path], filling: str) -> None:

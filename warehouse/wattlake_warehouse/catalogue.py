@@ -93,7 +93,12 @@ def _has_ducklake(database: sqlite3.Connection) -> bool:
     return database.execute("SELECT 1 FROM sqlite_master WHERE name = 'ducklake_metadata'").fetchone() is not None
 
 
-def tables_in(copy: Path) -> set[str]:
-    """The tables that the catalogue's last commit knows. (DuckDB's own listing takes a second: it reads all statistics.)"""
+def columns_in(copy: Path) -> dict[str, set[str]]:
+    """The tables that the catalogue's last commit knows, with their columns. (DuckDB's own listing takes a second: it reads all statistics.)"""
+    found: dict[str, set[str]] = {}
     with closing(sqlite3.connect(copy)) as database:
-        return {name for (name,) in database.execute("SELECT table_name FROM ducklake_table WHERE end_snapshot IS NULL")}
+        for table, column in database.execute("""
+                SELECT table_name, column_name FROM ducklake_table t JOIN ducklake_column c USING (table_id)
+                WHERE t.end_snapshot IS NULL AND c.end_snapshot IS NULL"""):
+            found.setdefault(table, set()).add(column)
+    return found

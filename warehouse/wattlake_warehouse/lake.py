@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Container, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -13,7 +13,7 @@ from wattlake_contracts.errors import WattlakeError
 from wattlake_contracts.layout import ALIAS, catalogue, data
 from wattlake_contracts.table import Table
 from wattlake_contracts.tables import TABLES
-from wattlake_warehouse.catalogue import copy_catalogue, tables_in
+from wattlake_warehouse.catalogue import columns_in, copy_catalogue
 from wattlake_warehouse.extensions import EXTENSIONS, extension_file
 from wattlake_warehouse.marts import MACROS, MARTS, OF_WHOLE_LIVES, Mart
 
@@ -55,7 +55,7 @@ def attach(lake: Path, copy: Path, scratch: Path, window_ms: tuple[int, int] | N
         connection.execute(f"ATTACH {quoted(f'ducklake:sqlite:{copy}')} AS {ALIAS} (DATA_PATH {folder}, READ_ONLY)")
         # one transaction: each would otherwise read the catalogue anew
         connection.execute("BEGIN")
-        _name_tables(connection, tables_in(copy), window_ms)
+        _name_tables(connection, columns_in(copy), window_ms)
         _name_marts(connection, [m for m in MARTS.values() if window_ms is None or m.name not in OF_WHOLE_LIVES])
         connection.execute("COMMIT")
     except duckdb.Error as error:
@@ -73,10 +73,10 @@ def quoted(value: str | Path) -> str:
     return "'" + str(value).replace("'", "''") + "'"
 
 
-def _name_tables(connection: duckdb.DuckDBPyConnection, there: set[str], window_ms: tuple[int, int] | None) -> None:
-    """A view per declared table. One that no commit has made yet is there too, empty."""
+def _name_tables(connection: duckdb.DuckDBPyConnection, there: Mapping[str, Container[str]], window_ms: tuple[int, int] | None) -> None:
+    """A view per declared table. One that no commit has made yet is there too, empty, and so is a column that no commit has added yet."""
     for table in TABLES.values():
-        source = f'FROM {ALIAS}."{table.name}"' if table.name in there else _no_rows(table)
+        source = _rows(table, there[table.name]) if table.name in there else _no_rows(table)
         if window_ms and table.layer == "fact" and table.name in there:
             instant = "start_ms" if "start_ms" in table.names else "ts_ms"
             source += f" WHERE {instant} >= {window_ms[0]:d} AND {instant} < {window_ms[1]:d}"
@@ -85,6 +85,11 @@ def _name_tables(connection: duckdb.DuckDBPyConnection, there: set[str], window_
             source += f" WHERE start_ms < {window_ms[1]:d} AND coalesce(end_ms, start_ms) >= {window_ms[0]:d}"
         connection.execute(f'CREATE TEMP VIEW "{table.name}" AS {source}')
         connection.execute(f'COMMENT ON VIEW "{table.name}" IS {quoted(table.doc)}')
+
+
+def _rows(table: Table, there: Container[str]) -> str:
+    missing = "".join(f', CAST(NULL AS {c.type.value}) AS "{c.name}"' for c in table.columns if c.name not in there)
+    return f'SELECT *{missing} FROM {ALIAS}."{table.name}"' if missing else f'FROM {ALIAS}."{table.name}"'
 
 
 def _no_rows(table: Table) -> str:

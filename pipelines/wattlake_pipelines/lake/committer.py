@@ -97,7 +97,11 @@ class Committer:
     def _bring_up_to_date(self) -> None:
         """Add the tables and columns that the lake lacks; what a later version has added stays as it is."""
         have: dict[str, set[str]] = {}
-        for table, column in self.query(f"SELECT table_name, column_name FROM duckdb_columns() WHERE database_name = '{ALIAS}' AND NOT internal").fetchall():
+        books = f"__ducklake_metadata_{ALIAS}"
+        # DuckDB's own listing would read the statistics of all files
+        for table, column in self.query(f"""
+                SELECT table_name, column_name FROM {books}.ducklake_table t JOIN {books}.ducklake_column c USING (table_id)
+                WHERE t.end_snapshot IS NULL AND c.end_snapshot IS NULL""").fetchall():
             have.setdefault(table, set()).add(column)
         if missing := schema.additions(have, ALIAS):
             with self.transaction(uuid4().hex):
