@@ -8,7 +8,7 @@ one of which nobody knows yet whether it was made.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import duckdb
@@ -27,7 +27,7 @@ _SMALL_ROWS = 512
 
 
 def write_in(connection: duckdb.DuckDBPyConnection, lake: Path, table: Table, name: str, *, gone: str = "false",
-             rows: Sequence[tuple[object, ...]] = ()) -> Path | None:
+             rows: Sequence[Mapping[str, object]] = ()) -> Path | None:
     """Take the rows of a book for which `gone` (SQL) holds out, and add some, within the transaction that is open.
 
     name: of the file to write. None if there was nothing to do, or nothing is left; else the file written.
@@ -39,7 +39,7 @@ def write_in(connection: duckdb.DuckDBPyConnection, lake: Path, table: Table, na
     left = sum(count - out for path, count, out in found if path in touched)
     anew = touched.union(small_ones([(path, count) for path, count, _ in found if path not in touched], left + len(rows), _SMALL_ROWS))
     schema = table_schema(table)
-    parts = [pa.table([pa.array(column, field.type) for column, field in zip(zip(*rows, strict=True), schema, strict=True)], schema=schema)] if rows else []
+    parts = [pa.Table.from_pylist(list(rows), schema)] if rows else []
     if anew:
         names = ", ".join(map(quoted, sorted(anew)))
         # with the columns of a later version, if there are any

@@ -6,7 +6,7 @@ import os
 import shutil
 import sqlite3
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from uuid import uuid4
@@ -319,16 +319,19 @@ class Committer:
 
     def _book(self, manifest: Manifest, batch: int, gone: Sequence[str], moved: list[Path]) -> None:
         """Write all four books; what is written joins `moved`."""
-        files = [(data_name(f.table, f.name), f.table, f.day_ms if f.day_ms >= 0 else None, f.shard if f.shard >= 0 else None,
-                  f.rows, f.size_bytes, f.sha256, ",".join(map(str, f.hours_ms)) or None) for f in manifest.files]
+        files = [{"path": data_name(f.table, f.name), "table_name": f.table, "day_ms": f.day_ms if f.day_ms >= 0 else None,
+                  "shard": f.shard if f.shard >= 0 else None, "rows": f.rows, "bytes": f.size_bytes, "sha256": f.sha256,
+                  "hours_ms": ",".join(map(str, f.hours_ms)) or None} for f in manifest.files]
         reached = {(log, partition): end for log, partition, _, end in sorted(manifest.positions)}
-        entries: tuple[tuple[Table, str, list[tuple[object, ...]]], ...] = (
-            (FILES, f"path IN ({', '.join(map(quoted, gone))})" if gone else "false", [*files]),
-            (DIRTY, f"batch <= {manifest.consumed}", [(*span, batch) for span in manifest.dirty]),
+        entries: tuple[tuple[Table, str, Sequence[Mapping[str, object]]], ...] = (
+            (FILES, f"path IN ({', '.join(map(quoted, gone))})" if gone else "false", files),
+            (DIRTY, f"batch <= {manifest.consumed}", [
+                {"cause": cause, "key": key, "from_ms": from_ms, "to_ms": to_ms, "batch": batch} for cause, key, from_ms, to_ms in manifest.dirty]),
             (LOG_POSITIONS, " OR ".join(f"(log = {quoted(log)} AND partition = {quoted(partition)})" for log, partition in reached) or "false",
-             [(log, partition, end) for (log, partition), end in reached.items()]),
-            (COMMITS, "false", [(batch, manifest.stage, manifest.attempt, manifest.rows, manifest.rejects,
-                                 manifest.watermark_ms if manifest.watermark_ms >= 0 else None, time.time_ns() // 1_000_000)]))
+             [{"log": log, "partition": partition, "next_offset": end} for (log, partition), end in reached.items()]),
+            (COMMITS, "false", [{
+                "batch": batch, "stage": manifest.stage, "attempt": manifest.attempt, "rows": manifest.rows, "rejects": manifest.rejects,
+                "watermark_ms": manifest.watermark_ms if manifest.watermark_ms >= 0 else None, "committed_ms": time.time_ns() // 1_000_000}]))
         for table, out, rows in entries:
             written = write_in(self.connection, self.lake, table, f"{batch}-{manifest.attempt}.parquet", gone=out, rows=rows)
             if written is not None:
