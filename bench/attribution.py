@@ -15,7 +15,7 @@ from fleet import landed, reading_files
 from wattlake_contracts.layout import HOUR_MS
 from wattlake_pipelines.account.day_elements import day_elements, stage_references
 from wattlake_pipelines.account.dirty import find_dirty
-from wattlake_pipelines.account.element import DayElement, DayReferences, day_energy, handed_over
+from wattlake_pipelines.account.element import DayElement, DayReferences, day_energy
 from wattlake_pipelines.account.references import gather
 from wattlake_pipelines.lake.committer import Committer
 
@@ -94,7 +94,8 @@ def _elements(committer: Committer, staging: Path) -> tuple[list[DayElement], pa
 
 def _attribute(element: DayElement, staging: Path) -> pa.Table:
     """Files to the rows of fact_energy: the part of the element that the query does too."""
-    return day_energy(element, staging, handed_over(staging / f"{element.name}.energy"), DayReferences.read(staging, element))
+    references = DayReferences.read(staging, element)
+    return pa.concat_tables([day_energy(stretch, staging, references, element.long_gap_ms) for stretch in element.stretches])
 
 
 def _gpus(facts: pa.Table) -> int:

@@ -12,7 +12,6 @@ from pathlib import Path
 from figures import Figure, alone
 from kafka import KafkaAdminClient
 
-from wattlake_contracts.config import KafkaConfig
 from wattlake_contracts.kinds import TOPICS
 from wattlake_pipelines.dev.kafka import Kafka
 from wattlake_pipelines.simulate.options import Options

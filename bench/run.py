@@ -14,6 +14,7 @@ from pathlib import Path
 
 import agent
 import attribution
+import backlog
 import kafka_log
 import land
 import latency
@@ -23,7 +24,7 @@ import size
 import start
 from figures import Figure, scratch, show
 
-BENCHES = (land, kafka_log, latency, attribution, size, agent, log, start)
+BENCHES = (land, kafka_log, backlog, latency, attribution, size, agent, log, start)
 
 
 def main() -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from pathlib import Path
+from unittest.mock import patch
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -11,6 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from lakes import dump, rows, run
 from oracle.energy import energy_facts as slow_energy_facts
 from wattlake_contracts.tables import FACT_ENERGY
+from wattlake_pipelines.account import day_elements
 from worlds import Told, shuffled, worlds, write
 
 THREADS = ("--runner=FnApiRunner", "--direct_num_workers=2", "--direct_running_mode=multi_threading")
@@ -42,6 +44,8 @@ def test_facts_depend_on_the_records_alone(told: list[Told]) -> None:
         other = folder / "other"
         run(other / "lake", write(other / "log", shuffled(told + told, 3), partitions=3), shards=4, pieces=3, options=THREADS)
         assert dump(other / "lake") == expected, "doubled, shuffled, 4 shards, 2 threads"
+        with patch.object(day_elements, "ROWS_AT_ONCE", 1):
+            assert dump(_in_steps(folder / "hours", order, 2)) == expected, "each hour by itself"
 
 
 @pytest.mark.slow

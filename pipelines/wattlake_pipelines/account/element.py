@@ -36,18 +36,29 @@ class RawGroup:
 
 
 @dataclass(frozen=True)
+class Stretch:
+    """Hours of a day whose readings are held in memory together.
+
+    name: its files in the staging folder: `<name>.energy` (node, hour_ms to open and produce),
+    `<name>.edges` (context), `<name>.opened`. raw: the row groups to read.
+    """
+
+    name: str
+    raw: tuple[RawGroup, ...]
+
+
+@dataclass(frozen=True)
 class DayElement:
     """What one worker makes anew.
 
-    name: its files in the staging folder: `<name>.energy` (node, hour_ms to open and produce),
-    `<name>.emissions` (node, hour_ms to derive), `<name>.edges` (context), `<name>.opened`.
-    raw: the row groups to read. old_energy, old_emissions: committed files of the day, or ''.
+    name: its file in the staging folder: `<name>.emissions` (node, hour_ms to derive). stretches: where
+    energy is made anew. old_energy, old_emissions: committed files of the day, or ''.
     """
 
     name: str
     shard: int
     day_ms: int
-    raw: tuple[RawGroup, ...]
+    stretches: tuple[Stretch, ...]
     old_energy: str
     old_emissions: str
     long_gap_ms: int
@@ -55,15 +66,15 @@ class DayElement:
 
 def compute(element: DayElement, staging: Path, attempt: str) -> list[StagedFile]:
     """Stage the day's fact_energy and fact_emissions with the dirty (node, hour) rows made anew."""
-    dirty = handed_over(staging / f"{element.name}.energy")
     derive = handed_over(staging / f"{element.name}.emissions")
     references = DayReferences.read(staging, element)
     files = []
     name = f"{element.day_ms}-{element.shard}-{attempt}.parquet"
-    energy = _without(_old(element.old_energy, FACT_ENERGY.name), dirty)
-    if dirty.num_rows:
-        made = day_energy(element, staging, dirty, references)
-        energy = widened([energy, made], table_schema(FACT_ENERGY)).sort_by(_sort_keys(energy))
+    energy = _old(element.old_energy, FACT_ENERGY.name)
+    if element.stretches:
+        dirty = pa.concat_tables([handed_over(staging / f"{s.name}.energy") for s in element.stretches])
+        made = [day_energy(s, staging, references, element.long_gap_ms) for s in element.stretches]
+        energy = widened([_without(energy, dirty), *made], table_schema(FACT_ENERGY)).sort_by(_sort_keys(energy))
         files.append(stage(FACT_ENERGY.name, energy, staging, name, day_ms=element.day_ms, shard=element.shard))
     emissions = _without(_old(element.old_emissions, FACT_EMISSIONS.name), derive)
     fresh = emission_facts(_only(energy, derive), references.sites, references.direct, references.marginal, references.places)
@@ -96,7 +107,8 @@ class DayReferences:
         whole = {name: _reference(staging / f"{name}.parquet") for name in _REFERENCES}
         tables = {name: _where(whole[name], start_ms=(None, day_ms + DAY_MS), end_ms=(day_ms, None))
                   for name in ("jobs", "places", "sites", "direct", "marginal")}
-        begins = [pc.min(handed_over(staging / f"{element.name}.{what}")[column]).as_py() for what, column in (("edges", "ts_ms"), ("opened", "hour_ms"))]
+        begins = [pc.min(handed_over(staging / f"{stretch.name}.{what}")[column]).as_py()
+                  for stretch in element.stretches for what, column in (("edges", "ts_ms"), ("opened", "hour_ms"))]
         tables["devices"] = _where(whole["devices"], end_ms=(min([day_ms, *(b for b in begins if b is not None)]), None))
         by_node, by_zone = (_where(whole[name], cut_ms=(day_ms, day_ms + DAY_MS)) for name in ("place_cuts", "zone_cuts"))
         if not by_zone.num_rows:
@@ -132,12 +144,11 @@ def _where(rows: pa.Table, **bounds: tuple[int | None, int | None]) -> pa.Table:
     return rows.filter(masks[0])
 
 
-def day_energy(element: DayElement, staging: Path, dirty: pa.Table, references: DayReferences) -> pa.Table:
-    """The energy rows of the dirty (node, hour); nodes with the same dirty hours are done together."""
-    opened = handed_over(staging / f"{element.name}.opened")
-    edges = handed_over(staging / f"{element.name}.edges")
-    readings = _with_edges(_readings(element, opened), edges)
-    settings = Settings(long_gap_ms=element.long_gap_ms, longest_gap_ms=LONGEST_GAP_MS)
+def day_energy(stretch: Stretch, staging: Path, references: DayReferences, long_gap_ms: int) -> pa.Table:
+    """The energy rows of the dirty (node, hour) of a stretch; nodes with the same dirty hours are done together."""
+    dirty, opened, edges = (handed_over(staging / f"{stretch.name}.{what}") for what in ("energy", "opened", "edges"))
+    readings = _with_edges(_readings(stretch, opened), edges)
+    settings = Settings(long_gap_ms=long_gap_ms, longest_gap_ms=LONGEST_GAP_MS)
     made = []
     groups = _groups(dirty)
     for nodes, hours in groups:
@@ -160,13 +171,13 @@ def _groups(dirty: pa.Table) -> list[tuple[list[str], np.ndarray]]:
     return [(nodes, np.array(hours, np.int64)) for hours, nodes in groups.items()]
 
 
-def _readings(element: DayElement, opened: pa.Table) -> pa.Table:
+def _readings(stretch: Stretch, opened: pa.Table) -> pa.Table:
     """The raw rows of the opened (node, hour), strings as dictionaries."""
     nodes_of: dict[int, list[str]] = {}
     for node, hour in zip(opened["node"].to_pylist(), opened["hour_ms"].to_pylist(), strict=True):
         nodes_of.setdefault(hour, []).append(node)
     parts = []
-    for raw in element.raw:
+    for raw in stretch.raw:
         with committed(raw.path):
             file = pq.ParquetFile(raw.path, read_dictionary=_STRINGS, page_checksum_verification=True)
             rows = file.read_row_group(raw.group, columns=_READING_COLUMNS).select(_READING_COLUMNS)

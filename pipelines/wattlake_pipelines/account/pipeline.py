@@ -41,7 +41,7 @@ class Account(beam.DoFn):
         number, work = element
         folder = Path(self._staging)
         if isinstance(work, DayElement):
-            made = AccountPart(compute(work, folder, self._attempt), sorted({raw.path for raw in work.raw}))
+            made = AccountPart(compute(work, folder, self._attempt), sorted({raw.path for stretch in work.stretches for raw in stretch.raw}))
         else:
             made = AccountPart(MAKERS[work.kind](work, folder, self._attempt), [])
         name = PART.format(number)

@@ -31,7 +31,7 @@ def lake(tmp_path: Path) -> Path:
 
 def _wanted(*hours: int) -> pa.Table:
     at = [T0 + h * HOUR for h in hours]
-    return pa.table({"node": ["n"] * len(at), "hour_ms": at, "day_ms": [a // DAY * DAY for a in at]})
+    return pa.table({"node": ["n"] * len(at), "hour_ms": at, "part_ms": [a // DAY * DAY for a in at]})
 
 
 def test_each_day_has_the_context_that_it_has_alone(lake: Path) -> None:
@@ -41,7 +41,7 @@ def test_each_day_has_the_context_that_it_has_alone(lake: Path) -> None:
         for name in ("edges", "opened"):
             alone = pa.concat_tables([getattr(find_context(committer.connection, _wanted(*hours)), name) for hours in days])
             found = getattr(together, name)
-            keys = [(n, "ascending") for n in found.column_names if n in ("day_ms", "node", "device", "ts_ms", "hour_ms")]
+            keys = [(n, "ascending") for n in found.column_names if n in ("part_ms", "node", "device", "ts_ms", "hour_ms")]
             assert found.num_rows > 0
             assert found.sort_by(keys).equals(alone.sort_by(keys))
 
