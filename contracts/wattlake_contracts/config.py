@@ -73,6 +73,8 @@ class KafkaConfig(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     cert_file: str = ""
     key_file: str = ""
     key_password_file: str = ""
+    #: PEM file with this node's Ed25519 key, as `wattlake log key` makes it; records are not signed if empty
+    signing_key_file: str = ""
     #: where records wait for the broker; `spool` under the data home if empty
     spool_dir: str = ""
     #: bytes sent and not acknowledged yet

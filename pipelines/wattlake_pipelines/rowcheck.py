@@ -45,18 +45,19 @@ class Written(NamedTuple):
 
 
 def check(table: pa.Table, kind: Kind, appended_ms: pa.Array | pa.ChunkedArray | int | None = None,
-          written: Mapping[str, Written] | None = None) -> Checked:
+          written: Mapping[str, Written] | None = None, faults: Sequence[pa.Array] = ()) -> Checked:
     """Split the rows of a decoded table into good ones and bad ones with their reasons.
 
     table: columns of the kind with their Arrow types; absent ones count as null, unknown ones are
     ignored. appended_ms: when each row's record was written down (ms; one for all, or one a row);
     an instant of what has happened later than that by more than a day is a wrong clock. None: not checked. written: for
-    the reasons, how columns were called and written in a file.
+    the reasons, how columns were called and written in a file. faults: found by others already, each
+    a reason where a row has one, else null.
     ValueError if a column has another type than the contract says.
     """
     table = conform(table, kind_schema(kind))
     terms = written or {}
-    faults = [found for c in kind.columns for found in _column_faults(table.column(c.name), c, terms.get(c.name))]
+    faults = [*faults, *(found for c in kind.columns for found in _column_faults(table.column(c.name), c, terms.get(c.name)))]
     if kind.name != REJECTS.name:
         faults += [found for c in kind.columns if c.type is Type.STRING for found in _length_fault(table.column(c.name), c, terms.get(c.name))]
     faults += [found for rule in kind.rules if (found := _rule_fault(table, kind, rule, terms)) is not None]

@@ -56,7 +56,7 @@ def test_from_nothing_to_a_secured_set_of_topics(tmp_path: Path, environment: di
         name = re.findall(r"`(\w+\.toml)`", block.before)[-1]
         # the last name before the agent's is that of its service's file
         (tmp_path / ("agent.toml" if name == "wattlake.toml" else name)).write_text(block.body.replace(BROKER, guarded.server))
-    administrator, start, status, pipelines, *later = scripts()[1:]
+    administrator, start, status, pipelines, *later, sign, add, forged, renew, end = scripts()[1:]
 
     made = run(administrator, tmp_path, environment)
     assert made.count("granted") == 28
@@ -64,18 +64,39 @@ def test_from_nothing_to_a_secured_set_of_topics(tmp_path: Path, environment: di
     assert agent_run == AGENT
     assert "failed" not in run(doctor, tmp_path, environment)
     look = "wattlake log tail --config pipelines.toml --topic readings --format json"
-    agent = subprocess.Popen(agent_run.split(), cwd=tmp_path, env=environment, stderr=subprocess.PIPE, text=True)
-    try:
+
+    def started() -> subprocess.Popen[str]:
+        return subprocess.Popen(agent_run.split(), cwd=tmp_path, env=environment, stderr=subprocess.PIPE, text=True)
+
+    def wait_for(what: str) -> None:
         until = time.monotonic() + 60
-        while '"kind":"readings"' not in (shown := run(look, tmp_path, environment)):
+        while what not in (shown := run(look, tmp_path, environment)):
             assert agent.poll() is None, agent.communicate()[1]
             assert time.monotonic() < until, shown
             time.sleep(0.5)
+
+    agent = started()
+    try:
+        wait_for('"kind":"readings"')
         assert re.search(r"^state +healthy$", run(status, tmp_path, environment), re.MULTILINE)
         landed = run(pipelines, tmp_path, environment)
         assert re.search(r"cpu-package-0|gpu0", landed.splitlines()[-1]), landed
         for script in later:
             run(script, tmp_path, environment)
+        assert "its public key is" in run(sign, tmp_path, environment)
+        agent.send_signal(signal.SIGTERM)
+        assert agent.wait(30) == 0, agent.communicate()[1]
+        agent = started()
+        keys = [(tmp_path / "signing.public").read_text().strip()]
+        wait_for(f'"signed_with":"{keys[0]}"')
+        assert keys[0] in run(add, tmp_path, environment)
+        run(renew, tmp_path, environment)
+        keys.append((tmp_path / "next.public").read_text().strip())
+        wait_for(f'"signed_with":"{keys[1]}"')
+        listed = run(end, tmp_path, environment)
+        assert all(key in listed for key in keys)
+        run("wattlake run --config pipelines.toml", tmp_path, environment)
+        assert "has keys" not in run(forged, tmp_path, environment), "what the node has signed is no forgery"
     finally:
         agent.send_signal(signal.SIGTERM)
         said = agent.communicate(timeout=30)[1]
@@ -85,5 +106,5 @@ def test_from_nothing_to_a_secured_set_of_topics(tmp_path: Path, environment: di
 
 
 def test_the_page_names_what_the_tests_run() -> None:
-    assert len(scripts()) == 9
+    assert len(scripts()) == 14
     assert (ROOT / PAGE).read_text(encoding="utf-8").count(BROKER) == 3

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from logs import Log
-from wattlake_pipelines.cli import _until
+from wattlake_pipelines.given_instant import given_instant
 from wattlake_pipelines.lake.committer import STEPS
 
 WATTLAKE = Path(sys.executable).with_name("wattlake")
@@ -140,4 +140,4 @@ def test_an_instant_that_is_none_is_a_mistake_of_usage(tmp_path: Path, until: st
 
 
 def test_a_day_alone_is_its_midnight_in_utc() -> None:
-    assert _until("2026-01-01") == _until("2026-01-01T00:00Z") == _until("2026-01-01T01:00+01:00") == 1_767_225_600_000
+    assert [given_instant(text, "--until") for text in ("2026-01-01", "2026-01-01T00:00Z", "2026-01-01T01:00+01:00")] == [1_767_225_600_000] * 3

@@ -20,8 +20,8 @@ def doctor(config: ConfigOption = None, log: LogOption = None,
     """Say what is amiss between this machine and the log, and what to do about it.
 
     Probes, in order: the configuration, the agent's state folder, its sensors, its spool (or the
-    log's folder); and for a log on Kafka each broker's name, TCP, TLS, Kafka and SASL, then the
-    topics, this principal's rights on them and the largest record that they take. Each is ok, failed,
+    log's folder); and for a log on Kafka the key that it signs with, if it does, each broker's name,
+    TCP, TLS, Kafka and SASL, then the topics, this principal's rights on them and the largest record that they take. Each is ok, failed,
     or not tried because one before it failed or it is not wanted. Changes nothing and prints no
     secret. Exit code 1 if a probe failed.
 

@@ -32,6 +32,8 @@ def examine(path: str | None, log: str | None, role: str, timeout_s: float) -> I
         yield machine.state(config)
         yield from machine.sensors(config)
         yield machine.writing(config, spool_root(config, log), spool=on_kafka)
+        if on_kafka:
+            yield from machine.signing(config)
     if isinstance(address, KafkaLog):
         yield from _kafka(address, config, role, timeout_s)
 

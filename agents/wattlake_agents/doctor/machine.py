@@ -13,7 +13,7 @@ from wattlake_agents.state import state_dir
 from wattlake_contracts.config import Config
 from wattlake_contracts.errors import WattlakeError
 
-STATE, SENSORS = "state folder", "sensors"
+STATE, SENSORS, SIGNING = "state folder", "sensors", "signing key"
 
 
 def state(config: Config) -> Finding:
@@ -45,6 +45,19 @@ def sensors(config: Config) -> Iterator[Finding]:
         yield not_tried(SENSORS, reader, f"not here: {' '.join(why.split())}")
     if not found.rows and not found.problems:
         yield failed(SENSORS, "this machine", "nothing can be measured", "measure it from outside: wattlake import readings FILE")
+
+
+def signing(config: Config) -> Iterator[Finding]:
+    """Whether records can be signed, where that is wanted."""
+    from wattlake_contracts.kafkalog.signing import public_text, signer_of
+
+    try:
+        signer = signer_of(config.kafka)
+    except WattlakeError as error:
+        yield failed(SIGNING, error.subject or config.kafka.signing_key_file, error.what, error.next_step)
+        return
+    if signer is not None:
+        yield ok(SIGNING, config.kafka.signing_key_file, f"its public key is {public_text(signer.public)}")
 
 
 def writing(config: Config, root: Path, *, spool: bool) -> Finding:

@@ -1,4 +1,4 @@
-"""`wattlake log`: init, grant, revoke, status, tail, dump."""
+"""`wattlake log`: init, grant, revoke, key, status, tail, dump."""
 
 from __future__ import annotations
 
@@ -189,6 +189,22 @@ def revoke(principal: Annotated[str, typer.Argument(help="As it was given to `gr
     if states - {"revoked", "was not granted", "would be revoked"}:
         say("not all was revoked: it needs a principal that may alter ACLs (ALTER on the cluster), and brokers with an authoriser")
         raise typer.Exit(FAILED)
+
+
+@app.command()
+def key(file: Annotated[Path, typer.Argument(help="Where the private key is, or is to be: PEM, for its owner alone.", metavar="FILE", show_default=False)],
+        public: Annotated[bool, typer.Option("--public", help="Make nothing: print the public key of the key that is there.")] = False) -> None:
+    """Make a key that a node signs its records with, and print its public key.
+
+    The file goes into kafka.signing_key_file of the node, and never elsewhere; the public key into
+    the lake, by `wattlake lake key add`, from when on landing takes from that node only what is
+    signed with it. An agent takes up another key when its file changes.
+
+    Example: wattlake log key signing.pem
+    """
+    from wattlake_contracts.kafkalog.signing import Signer, make_key, public_text, read_key
+
+    print(public_text(Signer(read_key(file, "the key")).public) if public else make_key(file))
 
 
 @app.command()

@@ -23,6 +23,7 @@ class Entry:
 
     partition: of a file log its name; on Kafka topic/number. time_ms: the record's own; logged_ms: the broker's, None in a file log.
     rows: how many it holds, None where not known; first: the first of them. reason: why it is no record, or cannot be read.
+    signed_with: the public key that it says it is signed with, which nobody has checked.
     """
 
     partition: str
@@ -37,6 +38,7 @@ class Entry:
     rows: int | None = None
     first: list[Row] = field(default_factory=list)
     reason: str = ""
+    signed_with: str = ""
 
     @property
     def order(self) -> tuple[int, str, int]:
@@ -49,6 +51,7 @@ class Entry:
             "time": _instant(self.time_ms), **({"logged": _instant(self.logged_ms)} if self.logged_ms is not None else {}),
             "partition": self.partition, "offset": self.offset, "id": self.id or None, "kind": self.kind or None, "version": self.version or None,
             "content_type": self.content_type or None, "bytes": self.size_bytes, "rows": self.rows, "first": self.first, "reason": self.reason or None,
+            **({"signed_with": self.signed_with} if self.signed_with else {}),
         }).decode()
 
     def text(self) -> str:
@@ -56,7 +59,7 @@ class Entry:
         when = _instant(self.time_ms if not self.reason or self.logged_ms is None else self.logged_ms)
         rows = "" if self.rows is None else f"  {self.rows} row{'' if self.rows == 1 else 's'}"
         named = f"  {self.kind} {self.version}  {self.id}" if self.kind else ""
-        lines = [f"{when}  {self.partition} @ {self.offset}{named}{rows}  {self.size_bytes} B"]
+        lines = [f"{when}  {self.partition} @ {self.offset}{named}{rows}  {self.size_bytes} B{'  signed' if self.signed_with else ''}"]
         if self.reason:
             lines.append(f"    cannot be read: {self.reason}")
         for row in self.first:

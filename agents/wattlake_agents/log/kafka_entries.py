@@ -13,6 +13,8 @@ from wattlake_contracts.config import KafkaConfig
 from wattlake_contracts.errors import UsageError, WattlakeError
 from wattlake_contracts.kafkalog.message import Place, UnreadableError, from_message
 from wattlake_contracts.kafkalog.security import connection
+from wattlake_contracts.kafkalog.signature import signature_of
+from wattlake_contracts.kafkalog.signing import public_text
 from wattlake_contracts.kinds import TOPICS
 from wattlake_contracts.log_address import KafkaLog
 from wattlake_contracts.options import say
@@ -135,7 +137,10 @@ class KafkaEntries:
             record = from_message(place, message.key, message.value, message.headers or ())
         except UnreadableError as error:
             return Entry(where, message.offset, logged_ms or 0, len(message.value or b""), logged_ms, reason=str(error))
-        return entry_of(where, message.offset, record, self._payloads, self._rows, logged_ms)
+        entry = entry_of(where, message.offset, record, self._payloads, self._rows, logged_ms)
+        if (signature := signature_of(message.headers or ())) is not None:
+            entry.signed_with = public_text(signature[0])
+        return entry
 
     def close(self) -> None:
         """Give the connection up."""

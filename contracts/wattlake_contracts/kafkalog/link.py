@@ -12,6 +12,7 @@ from wattlake_contracts.kafkalog.lane import Lane
 from wattlake_contracts.kafkalog.message import to_message
 from wattlake_contracts.kafkalog.producer import Producer
 from wattlake_contracts.kafkalog.security import fingerprint
+from wattlake_contracts.kafkalog.signing import Signer, signer_of
 from wattlake_contracts.kafkalog.wording import said
 from wattlake_contracts.log_address import KafkaLog
 from wattlake_contracts.record import Stored
@@ -43,6 +44,7 @@ class Link:
         self._make, self._told = make, told
         self._producer: Producer | None = None
         self._fingerprint: tuple[object, ...] = ()
+        self._signer: Signer | None = None
         self._generation = 0
         self._outcomes: SimpleQueue[tuple[int, Lane, int, int, BaseException | None]] = SimpleQueue()
         #: (generation, partition, offset) → (size, when sent), oldest first
@@ -60,7 +62,7 @@ class Link:
 
     @property
     def renewed(self) -> bool:
-        """Whether a certificate or password is another than the producer was made with."""
+        """Whether a certificate, key or password is another than the producer was made with."""
         return fingerprint(self.config) != self._fingerprint
 
     def silent_s(self, now: float) -> float:
@@ -72,6 +74,7 @@ class Link:
         """Make a producer; why there is none, '' if there is."""
         try:
             self._fingerprint = fingerprint(self.config)
+            self._signer = signer_of(self.config)
             self._producer = self._make(self.log, self.config)
         except Exception as error:  # kafka-python raises its own, ssl's and OSErrors here; what cannot be reached now is tried again
             self.later(now)
@@ -116,6 +119,8 @@ class Link:
         """Hand a record to the producer; False if it does not take it, and why is heard."""
         assert self._producer is not None
         key, value, headers = to_message(stored.record)
+        if self._signer is not None:
+            headers.append(self._signer.header(stored.record))
         size, generation, offset = len(value), self._generation, stored.offset
 
         def outcome(error: BaseException | None) -> None:

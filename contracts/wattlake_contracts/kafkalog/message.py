@@ -17,6 +17,7 @@ from hashlib import sha256
 
 import msgspec
 
+from wattlake_contracts.kafkalog.signature import HEADER as SIGNATURE
 from wattlake_contracts.kind import VERSION
 from wattlake_contracts.kinds import KINDS
 from wattlake_contracts.record import JSON, Meta, Record, control_character
@@ -80,7 +81,7 @@ def topic_of(kind: str, prefix: str) -> str:
 def to_message(record: Record) -> tuple[bytes, bytes, list[tuple[str, bytes]]]:
     """(key, value, headers) of a record of ours."""
     meta = record.meta
-    when = _EPOCH + timedelta(milliseconds=min(max(record.appended_ms, 0), _LATEST_MS))
+    when = _EPOCH + timedelta(milliseconds=told_ms(record.appended_ms))
     return meta.node.encode(), bytes(record.payload), [
         ("ce_specversion", b"1.0"), ("ce_id", record.ce_id.encode()), ("ce_source", b"/wattlake"),
         ("ce_type", f"{_TYPE}{meta.kind}".encode()), ("ce_dataschema", f"{_SCHEMA}{meta.kind}:{meta.version}".encode()),
@@ -88,8 +89,13 @@ def to_message(record: Record) -> tuple[bytes, bytes, list[tuple[str, bytes]]]:
     ]
 
 
+def told_ms(appended_ms: int) -> int:
+    """An append time as a message can tell it: there is no date before 1970 or after 9999."""
+    return min(max(appended_ms, 0), _LATEST_MS)
+
+
 def from_message(place: Place, key: bytes | None, value: bytes | None, headers: Headers) -> Record:
-    """The record that a message is; UnreadableError if it is none, whatever its bytes are."""
+    """The record that a message is; UnreadableError if it is none, whatever its bytes are. A signature is not looked at."""
     if value is None:
         raise UnreadableError("a message without a value: nothing is deleted by its key here")
     if not value:
@@ -102,7 +108,9 @@ def from_message(place: Place, key: bytes | None, value: bytes | None, headers: 
 def _ours(place: Place, value: bytes, headers: Headers) -> Record | None:
     """The record that a message is whose headers are as to_message makes them, without looking at each; None if they are not."""
     if len(headers) != len(_OURS):
-        return None
+        if len(headers) != len(_OURS) + 1 or headers[-1][0] != SIGNATURE or len(headers[-1][1] or b"") > MAX_NAME_BYTES:
+            return None
+        headers = headers[:-1]
     spec, (id_name, ce_id), source, event_type, schema, (time_name, ce_time), content = headers
     if id_name != "ce_id" or time_name != "ce_time" or not ce_id or not ce_time or len(ce_id) > MAX_NAME_BYTES or len(ce_time) > MAX_NAME_BYTES:
         return None

@@ -35,7 +35,7 @@ def connection(log: KafkaLog, config: KafkaConfig) -> dict[str, object]:
 
 def fingerprint(config: KafkaConfig) -> tuple[object, ...]:
     """Something that changes when a certificate, key or password does."""
-    files = (config.ca_file, config.cert_file, config.key_file, config.key_password_file, config.password_file)
+    files = (config.ca_file, config.cert_file, config.key_file, config.key_password_file, config.password_file, config.signing_key_file)
     return (os.environ.get(PASSWORD_VARIABLE), *(_stamp(path) for path in files if path))
 
 

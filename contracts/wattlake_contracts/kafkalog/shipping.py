@@ -207,7 +207,7 @@ class Shipper:
             self._discard(f"no acknowledgement for {self.config.stuck_s:g} s: the brokers do not answer, or too few of them are in sync")
         # a producer that is not let in any more goes on trying with what it was given
         elif (silent_s > _SILENT_S or self._link.idle) and self._link.renewed:
-            self._discard("a certificate or password has been renewed")
+            self._discard("a certificate, key or password has been renewed")
             self._link.retry_at, self.error = now, ""
         elif silent_s > _SILENT_S and self._amiss is not None and now >= self._ask_at:
             self._ask_at = now + _ASK_S

@@ -1,16 +1,17 @@
-"""What a node's signature of a record is over: bytes that no two different records share.
-
-Nothing signs or checks yet (docs/adr/0016): this is the part of it that a later version may not change.
-"""
+"""A node's signature of a record: what it is over, bytes that no two different records share, and how it travels (docs/adr/0016)."""
 
 from __future__ import annotations
 
 import struct
+from collections.abc import Sequence
 
 from wattlake_contracts.record import Record
 
 #: Keeps a key's signatures of records apart from anything else that it signs; a new encoding takes a new label.
 LABEL = b"wattlake record 1\0"
+#: The header of a message that says who has signed it: the public key, then the signature.
+HEADER = "wattlake_signature"
+KEY_BYTES, SIGNATURE_BYTES = 32, 64
 _NUMBERS = struct.Struct(">Qq")
 _LENGTH = struct.Struct(">Q")
 
@@ -32,3 +33,11 @@ def signed_bytes(record: Record) -> bytes:
     payload = bytes(record.payload)
     parts += (_LENGTH.pack(len(payload)), payload)
     return b"".join(parts)
+
+
+def signature_of(headers: Sequence[tuple[str, bytes | None]]) -> tuple[bytes, bytes] | None:
+    """(public key, signature) that a message bears, neither of them checked; None if it bears none."""
+    for name, raw in reversed(headers):
+        if name == HEADER and raw is not None and len(raw) == KEY_BYTES + SIGNATURE_BYTES:
+            return raw[:KEY_BYTES], raw[KEY_BYTES:]
+    return None

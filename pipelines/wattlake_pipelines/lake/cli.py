@@ -1,4 +1,4 @@
-"""`wattlake lake status|maintain|verify`."""
+"""`wattlake lake status|maintain|verify|key`."""
 
 from __future__ import annotations
 
@@ -10,9 +10,11 @@ from wattlake_contracts import config as configuration
 from wattlake_contracts.errors import FAILED
 from wattlake_contracts.log_address import lake_root
 from wattlake_contracts.options import ConfigOption, FormatOption, LakeOption, TakeOverOption, check_format, emit, say
+from wattlake_pipelines.lake import key_cli
 
-app = typer.Typer(rich_markup_mode=None, no_args_is_help=True, help="Status, upkeep and verification of the lake.",
+app = typer.Typer(rich_markup_mode=None, no_args_is_help=True, help="Status, upkeep, verification and keys of the lake.",
                   context_settings={"help_option_names": ["-h", "--help"]})
+app.add_typer(key_cli.app, name="key")
 
 
 KeepDaysOption = Annotated[float, typer.Option(

@@ -18,6 +18,7 @@ from wattlake_contracts.log_address import KafkaLog
 from wattlake_contracts.record import Damage, Meta, Record, Stored
 from wattlake_pipelines.land.kafka_consumer import consumer_for
 from wattlake_pipelines.land.kafka_topics import anyone_listens, away, extents, generations
+from wattlake_pipelines.land.node_keys import NO_KEYS, NodeKeys
 from wattlake_pipelines.land.source import Withheld
 
 #: The brokers do not say how large a stretch of offsets is; a record of a minute's readings of a node is about so large.
@@ -39,7 +40,10 @@ class GapError(WattlakeError):
 
 @dataclass(frozen=True)
 class KafkaRange:
-    """Offsets [start, end) of one partition of a topic. Where to connect to is told without secrets: the worker reads those itself."""
+    """Offsets [start, end) of one partition of a topic. Where to connect to is told without secrets: the worker reads those itself.
+
+    keys: what the records of some nodes must be signed with.
+    """
 
     log: str
     servers: tuple[str, ...]
@@ -50,11 +54,16 @@ class KafkaRange:
     start: int
     end: int
     gone: int = 0
+    keys: NodeKeys = NO_KEYS
 
     @property
     def partition(self) -> str:
         """The partition's name in the lake: a topic that is made anew is another one."""
         return f"{self.topic}/{self.number}@{self.generation}"
+
+    def with_keys(self, keys: NodeKeys) -> KafkaRange:
+        """See Range."""
+        return replace(self, keys=keys)
 
     def read(self) -> Iterator[Stored | Damage]:
         """What is in it, in order. Offsets without a message (transactions, compaction) hold nothing."""
@@ -96,12 +105,14 @@ class KafkaRange:
                     continue
                 if message.offset >= self.end:
                     return
-                yield _stored(Place(self.topic, self.generation, self.number, message.offset, message.timestamp or 0), message)
+                yield _stored(Place(self.topic, self.generation, self.number, message.offset, message.timestamp or 0), message, self.keys)
 
 
-def _stored(place: Place, message: Any) -> Stored | Damage:
+def _stored(place: Place, message: Any, keys: NodeKeys) -> Stored | Damage:
     try:
         record: Record = from_message(place, message.key, message.value, message.headers or ())
+        if keys:
+            keys.check(record, message.headers or ())
     except UnreadableError as error:
         return Damage(place.offset, 1, "", 0, str(error), bytes(message.value or b"")[:_RAW_KEPT], lost=False)
     return Stored(place.offset, record, 0, crc32c.crc32c(record.payload, _crc_of(record.meta)))

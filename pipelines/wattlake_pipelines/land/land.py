@@ -17,6 +17,7 @@ from wattlake_contracts.tables import SEEN, SEEN_EVENTS
 from wattlake_pipelines.arrow_schema import table_schema
 from wattlake_pipelines.lake.committer import Committer
 from wattlake_pipelines.lake.manifest import Manifest, stage
+from wattlake_pipelines.land.node_keys import node_keys
 from wattlake_pipelines.land.pipeline import EVENT_FILES, SEEN_FILE, land_pipeline
 from wattlake_pipelines.land.proof import proven
 from wattlake_pipelines.land.seen import SCHEMA as SEEN_SCHEMA
@@ -86,7 +87,8 @@ def _land(committer: Committer, ranges: Sequence[Range], staging: Path, attempt:
     pq.write_table(_seen(committer), staging / SEEN_FILE)
     events = committer.query(f"SELECT path FROM {ALIAS}.files WHERE table_name = ?", [SEEN_EVENTS.name]).fetchall()
     (staging / EVENT_FILES).write_bytes(msgspec.json.encode([str(committer.lake / path) for (path,) in events]))
-    parts = land_pipeline(ranges, committer.shards, staging, attempt, committer.next_batch(), options)
+    keys = node_keys(committer)
+    parts = land_pipeline([part.with_keys(keys) for part in ranges] if keys else ranges, committer.shards, staging, attempt, committer.next_batch(), options)
     files = tuple(f for p in parts for f in p.files)
     return Manifest(
         "land", attempt, files,

@@ -114,7 +114,8 @@ def read_range(where: Range, shards: int) -> Iterator[tuple[int, bytes]]:
     by_kind: dict[str, list[tuple[Record, pa.Table]]] = {}
     identities: list[tuple[str, str, str, int, int, int, str | None]] = []
     well_named: set[Meta] = set()
-    readings = Messages(lambda found: _checked(READINGS, found, rejects))
+    guarded = pa.array(where.keys.nodes, pa.string())
+    readings = Messages(lambda found: _checked(READINGS, found, rejects, guarded))
     unknown: list[tuple[Record, int, pa.Table]] = []
     unknown_bytes = 0
     #: the columns left out of messages of a form
@@ -158,7 +159,7 @@ def read_range(where: Range, shards: int) -> Iterator[tuple[int, bytes]]:
     columns: list[Sequence[object]] = list(zip(*identities, strict=True)) or [() for _ in BOOK_RECORDS]
     records = pa.table([pa.array(column, field.type) for column, field in zip(columns, BOOK_RECORDS, strict=True)], schema=BOOK_RECORDS)
     _sort_in(by_kind, others, rejects)
-    landed = [_with_identity(KINDS[name], found, rejects) for name, found in sorted(by_kind.items())]
+    landed = [_with_identity(KINDS[name], found, rejects, guarded) for name, found in sorted(by_kind.items())]
     yield BOOK, pack((records, _told(rejects.rows), *landed, *_of_later_versions(rejects)))
 
 
@@ -211,17 +212,18 @@ def _decoded(records: list[Record], rejects: _Rejects) -> Iterator[tuple[Record,
             yield record, decoded
 
 
-def _checked(kind: Kind, found: Sequence[tuple[Record, pa.Table]], rejects: _Rejects) -> tuple[pa.Table, np.ndarray]:
-    """(good rows, the number of the record that each came in)."""
+def _checked(kind: Kind, found: Sequence[tuple[Record, pa.Table]], rejects: _Rejects, guarded: pa.Array) -> tuple[pa.Table, np.ndarray]:
+    """(good rows, the number of the record that each came in). guarded: nodes that only their own records may tell of."""
     # messages are many and small: as one piece they are checked at once
     table = pa.concat_tables([t for _, t in found]).combine_chunks()
     record_of = np.repeat(np.arange(len(found)), [t.num_rows for _, t in found])
     earliest = min(record.appended_ms for record, _ in found)
-    checked = check(table, kind, earliest)
+    strange = [] if not len(guarded) else _in_its_name(table, guarded, pa.array([record.meta.node for record, _ in found]).take(pa.array(record_of)))
+    checked = check(table, kind, earliest, faults=strange)
     if len(checked.bad_index):
         # only now is it worth giving each row its own record's clock
         clocks = pa.array(np.array([record.appended_ms for record, _ in found])[record_of])
-        checked = check(table, kind, clocks)
+        checked = check(table, kind, clocks, faults=strange)
         first = np.searchsorted(record_of, np.arange(len(found)))
         for index, reason in zip(checked.bad_index.tolist(), checked.reasons, strict=True):
             record = found[record_of[index]][0]
@@ -231,9 +233,21 @@ def _checked(kind: Kind, found: Sequence[tuple[Record, pa.Table]], rejects: _Rej
     return checked.good, record_of
 
 
-def _with_identity(kind: Kind, found: list[tuple[Record, pa.Table]], rejects: _Rejects) -> pa.Table:
+def _in_its_name(table: pa.Table, guarded: pa.Array, writer: pa.Array) -> list[pa.Array]:
+    """Why rows that speak of a node with keys, and came in another's record, are not taken: a text where that is so, else null; none if none does."""
+    if "node" not in table.column_names:
+        return []
+    node = table["node"].combine_chunks()
+    wrong = pc.and_(pc.is_in(node, value_set=guarded), pc.not_equal(node, writer))
+    if not pc.any(wrong).as_py():
+        return []
+    reason = "node has keys, and what is said of it must come in a record that it has signed itself; see `wattlake lake key list`"
+    return [pc.if_else(pc.fill_null(wrong, False), reason, pa.scalar(None, pa.string()))]
+
+
+def _with_identity(kind: Kind, found: list[tuple[Record, pa.Table]], rejects: _Rejects, guarded: pa.Array) -> pa.Table:
     """Good rows of a kind with the identity of their record; the kind's name in the schema's metadata."""
-    good, record_of = _checked(kind, found, rejects)
+    good, record_of = _checked(kind, found, rejects, guarded)
     identity = {
         "writer": pa.array([r.meta.node for r, _ in found]), "boot": pa.array([r.meta.boot for r, _ in found]),
         "seq": pa.array([r.seq for r, _ in found], pa.int64()), "appended_ms": pa.array([r.appended_ms for r, _ in found], pa.int64()),

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 from wattlake_contracts.errors import WattlakeError
 from wattlake_contracts.filelog.partition import partitions, segments
 from wattlake_contracts.filelog.reader import bounds, read
 from wattlake_contracts.record import Damage, Stored
+from wattlake_pipelines.land.node_keys import NO_KEYS, NodeKeys
 
 
 @dataclass(frozen=True)
@@ -45,6 +46,13 @@ class Range(Protocol):
 
     @property
     def gone(self) -> int: ...
+
+    @property
+    def keys(self) -> NodeKeys:
+        """What the records of some nodes must be signed with. `read` gives none of these nodes' that is not."""
+
+    def with_keys(self, keys: NodeKeys) -> Range:
+        """The same range, to be read by these keys. A file log knows no signatures: whoever may write its files is trusted."""
 
     def read(self) -> Iterator[Stored | Damage]:
         """What is in it, in order. Who has had all of it has read the range to its end: WattlakeError where that cannot be."""
@@ -85,6 +93,11 @@ class FileRange:
     start: int
     end: int
     gone: int = 0
+    keys: ClassVar[NodeKeys] = NO_KEYS
+
+    def with_keys(self, keys: NodeKeys) -> FileRange:
+        """See Range."""
+        return self
 
     def read(self) -> Iterator[Stored | Damage]:
         """What is in it, in order. WattlakeError if any of its offsets is neither there nor told as damage: a bounded log drops its oldest segments."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import crc32c
@@ -27,6 +27,7 @@ from wattlake_pipelines.decode import KEPT, readable
 from wattlake_pipelines.lake.committer import Committer
 from wattlake_pipelines.lake.connection import quoted
 from wattlake_pipelines.lake.manifest import Manifest, StagedFile, stage
+from wattlake_pipelines.land.node_keys import NO_KEYS, NodeKeys, node_keys
 from wattlake_pipelines.land.pipeline import EVENT_FILES, SEEN_FILE, Part, land_pipeline
 from wattlake_pipelines.land.seen import SCHEMA as SEEN_SCHEMA
 
@@ -43,6 +44,12 @@ class KeptRange:
     start: int = 0
     end: int = 0
     gone: int = 0
+    #: they were checked when they came; rows in them that name such a node are not
+    keys: NodeKeys = NO_KEYS
+
+    def with_keys(self, keys: NodeKeys) -> KeptRange:
+        """See Range."""
+        return replace(self, keys=keys)
 
     def read(self) -> Iterator[Stored]:
         """See Range."""
@@ -66,7 +73,7 @@ def take_up(committer: Committer, options: Sequence[str]) -> tuple[int, Manifest
     with committer.attempt() as (attempt, staging):
         pq.write_table(SEEN_SCHEMA.empty_table(), staging / SEEN_FILE)
         (staging / EVENT_FILES).write_bytes(msgspec.json.encode([]))
-        parts = land_pipeline([KeptRange(files)], committer.shards, staging, attempt, committer.next_batch(), options)
+        parts = land_pipeline([KeptRange(files).with_keys(node_keys(committer))], committer.shards, staging, attempt, committer.next_batch(), options)
         manifest = _manifest(committer, files, parts, attempt, staging)
         committer.commit(manifest)
     return count, manifest

@@ -10,6 +10,7 @@ import pytest
 
 from logs import Log
 from wattlake_contracts.filelog import cursor
+from wattlake_contracts.kafkalog.signing import make_key
 
 Doctor = Callable[..., Any]
 
@@ -76,3 +77,14 @@ def test_what_waits_in_the_spool_is_told(doctor: Doctor, tmp_path: Path) -> None
     assert "3 records are not on Kafka yet" in found.by_probe["spool"]["detail"]
     assert "of at most 1024" in found.by_probe["spool"]["detail"]
     assert sorted(path.name for path in (tmp_path / "spool").iterdir()) == ["p"], "what it writes to find out is gone"
+
+
+def test_the_public_key_of_what_it_signs_with_is_told_or_why_it_cannot_sign(doctor: Doctor, tmp_path: Path) -> None:
+    public = make_key(tmp_path / "signing.pem")
+    said = {"WATTLAKE_KAFKA_SIGNING_KEY_FILE": str(tmp_path / "signing.pem")}
+    assert doctor("--log", "kafka:127.0.0.1:1", **said).by_probe["signing key"]["detail"] == f"its public key is {public}"
+    (tmp_path / "signing.pem").chmod(0o640)
+    found = doctor("--log", "kafka:127.0.0.1:1", **said)
+    assert "by others than its owner" in found.failed()["signing key"]
+    assert "chmod 600" in found.by_probe["signing key"]["next_step"]
+    assert "signing key" not in doctor("--log", "kafka:127.0.0.1:1").by_probe, "nothing is said of a key that nobody wants"

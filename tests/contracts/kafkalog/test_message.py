@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from wattlake_contracts.kafkalog import message
 from wattlake_contracts.kafkalog.message import BATCH, STRUCTURED, Place, UnreadableError, from_message, to_message, topic_of
+from wattlake_contracts.kafkalog.signature import HEADER as SIGNATURE
 from wattlake_contracts.kinds import KINDS
 from wattlake_contracts.record import JSON, Meta, Record
 
@@ -61,15 +62,18 @@ def outcome(read: Callable[[], Record]) -> Record | str:
            None, b"", b"x", b"/wattlake", b"a/b/1", b"/b/1", b"a/b/-1", b"a/b/\xc2\xb9", b"\xff/b/\xe2\x82/1", b"n" * 999 + b"/b/1", b"a" * 65_537,
            STRUCTURED.encode(), BATCH.encode(), b"Application/CloudEvents+JSON; x", b"urn:wattlake:grid:2.0", b"urn:wattlake:", b"2026-01-01T00:00:00",
            b"2026-01-01T00:00:00+02:00", b"\xff"])), max_size=2),
-       order=st.sampled_from([None, (0, 5), (1, 5), (3, 4)]))
+       order=st.sampled_from([None, (0, 5), (1, 5), (3, 4), (2, -1)]), signature=st.sampled_from([b"", None, b"s" * 96, b"s", b"s" * 65_537]))
 @settings(max_examples=3000, deadline=None)
 def test_what_is_read_at_a_glance_is_what_is_read_header_by_header(name: str, boot: str, seq: int, kind: str, ce_id: bytes | None,
-                                                                   changes: list[tuple[int, int, bytes | None]], order: tuple[int, int] | None) -> None:
+                                                                   changes: list[tuple[int, int, bytes | None]], order: tuple[int, int] | None,
+                                                                   signature: bytes | None) -> None:
     headers: list[tuple[str, bytes | None]] = [*to_message(Record(Meta(kind, name, boot), seq, 1_750_000_000_123, b"x"))[2]]
     for at, whole, raw in changes:
         headers[at] = ("CE_ID" if whole else headers[at][0], raw)
     if ce_id is not None:
         headers[1] = ("ce_id", ce_id)
+    if signature != b"":
+        headers.append((SIGNATURE, signature))
     if order is not None:
         headers[order[0]], headers[order[1]] = headers[order[1]], headers[order[0]]
     glance, each = (outcome(lambda: read(PLACE, b"k", b"x", headers)) for read in (from_message, message._any))  # noqa: B023
