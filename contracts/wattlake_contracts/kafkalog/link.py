@@ -7,7 +7,6 @@ from queue import Empty, SimpleQueue
 from typing import NamedTuple
 
 from wattlake_contracts.config import KafkaConfig
-from wattlake_contracts.errors import WattlakeError
 from wattlake_contracts.kafkalog.lane import Lane
 from wattlake_contracts.kafkalog.message import to_message
 from wattlake_contracts.kafkalog.producer import Producer

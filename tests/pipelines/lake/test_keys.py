@@ -19,7 +19,7 @@ from wattlake_pipelines.lake import keys
 from wattlake_pipelines.lake.committer import Committer
 from wattlake_pipelines.lake.maintain import maintain
 from wattlake_pipelines.lake.verify import verify
-from wattlake_pipelines.land.land import node_keys
+from wattlake_pipelines.land.node_keys import node_keys
 
 T0 = 1_760_000_000_000
 A, B = (public_text(bytes([n]) * 32) for n in (1, 2))
