@@ -39,7 +39,8 @@ def test_the_grain_tells_rows_apart_and_holds_simulated(opened: duckdb.DuckDBPyC
     mart = MARTS[name]
     assert "simulated" in mart.grain
     keys = ", ".join(mart.grain)
-    assert one(opened, f"SELECT count(*) FROM {name}") > 0
+    # a lake of some days has no gap of more than 400 (test_counters has one)
+    assert one(opened, f"SELECT count(*) FROM {name}") > 0 or name == "long_gaps"
     assert opened.execute(f"SELECT {keys} FROM {name} GROUP BY {keys} HAVING count(*) > 1").fetchall() == []
 
 

@@ -1,6 +1,6 @@
 -- Silences of a counter or a power that are too long to spread anything over: what was used meanwhile is in no period.
 --
--- Grain: node, device, epoch, from_utc.
+-- Grain: node, device, epoch, simulated, from_utc.
 -- Columns:
 --   node: the machine
 --   device: the device that was not read
