@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from how_many import examples
 from wattlake_contracts.kinds import KINDS
 from wattlake_contracts.record import ARROW, JSON, Meta, Record
 from wattlake_pipelines import decode as decoding
@@ -188,7 +189,7 @@ def _survives(payload: bytes, kind: str, content_type: str) -> None:
 
 
 @given(st.binary(max_size=300), st.sampled_from(list(KINDS)), st.sampled_from([ARROW, JSON]))
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(200), deadline=None)
 def test_any_bytes_give_rows_or_a_decode_error(payload: bytes, kind: str, content_type: str) -> None:
     _survives(payload, kind, content_type)
 
@@ -197,7 +198,7 @@ def test_any_bytes_give_rows_or_a_decode_error(payload: bytes, kind: str, conten
                     lambda inner: st.lists(inner, max_size=4)
                     | st.dictionaries(st.sampled_from(["node", "ts_ms", "zone", "flop", "x"]), inner, max_size=4)),
        st.sampled_from(list(KINDS)))
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(200), deadline=None)
 def test_any_json_gives_rows_or_a_decode_error(value: object, kind: str) -> None:
     _survives(json.dumps(value).encode(), kind, JSON)
 

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from how_many import examples
 from wattlake_contracts.column import Type
 from wattlake_contracts.kind import AHEAD_MS, Kind
 from wattlake_contracts.kinds import KINDS
@@ -76,7 +77,7 @@ def cell(kind: Kind, name: str) -> st.SearchStrategy[object]:
 
 @pytest.mark.parametrize("name", list(KINDS))
 @given(data=st.data())
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(200), deadline=None)
 def test_splits_rows_as_the_contract_says(name: str, data: st.DataObject) -> None:
     kind = KINDS[name]
     rows = data.draw(st.lists(st.fixed_dictionaries({c.name: cell(kind, c.name) for c in kind.columns}), max_size=6))

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from how_many import examples
 from wattlake_contracts.kafkalog import message
 from wattlake_contracts.kafkalog.message import BATCH, STRUCTURED, Place, UnreadableError, from_message, to_message, topic_of
 from wattlake_contracts.kafkalog.signature import HEADER as SIGNATURE
@@ -22,7 +23,7 @@ texts = st.text(st.characters(exclude_categories=["Cs", "Cc"]), min_size=1, max_
 
 @given(node=texts, boot=texts.filter(lambda t: "/" not in t and not t.startswith(("ce-", "at-"))), seq=st.integers(0, 2**53),
        kind=st.sampled_from(sorted(KINDS)), appended_ms=st.integers(0, 253_402_300_799_999), payload=st.binary(min_size=1, max_size=50))
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(300), deadline=None)
 def test_a_record_of_ours_comes_back_as_it_was(node: str, boot: str, seq: int, kind: str, appended_ms: int, payload: bytes) -> None:
     record = Record(Meta(kind, node, boot), seq, appended_ms, payload)
     key, value, headers = to_message(record)
@@ -36,7 +37,7 @@ def test_a_record_of_ours_comes_back_as_it_was(node: str, boot: str, seq: int, k
                                   st.none() | st.binary(max_size=30) | st.sampled_from([
                                       b"/wattlake", b"a/b/1", b"a/b/x", b"application/cloudevents+json", b"urn:wattlake:jobs:1.0", b"urn:wattlake:jobs",
                                       b"2026-01-01T00:00:00Z", b"2026-01-01T00:00:00", b"org.wattlake.jobs"])), max_size=6))
-@settings(max_examples=1000, deadline=None)
+@settings(max_examples=examples(1000), deadline=None)
 def test_whatever_the_bytes_are_a_message_is_a_record_or_says_why_not(value: bytes, key: bytes | None, topic: str,
                                                                       headers: list[tuple[str, bytes | None]]) -> None:
     place = Place(topic, "g", 0, 9, 10)
@@ -63,7 +64,7 @@ def outcome(read: Callable[[], Record]) -> Record | str:
            STRUCTURED.encode(), BATCH.encode(), b"Application/CloudEvents+JSON; x", b"urn:wattlake:grid:2.0", b"urn:wattlake:", b"2026-01-01T00:00:00",
            b"2026-01-01T00:00:00+02:00", b"\xff"])), max_size=2),
        order=st.sampled_from([None, (0, 5), (1, 5), (3, 4), (2, -1)]), signature=st.sampled_from([b"", None, b"s" * 96, b"s", b"s" * 65_537]))
-@settings(max_examples=3000, deadline=None)
+@settings(max_examples=examples(3000), deadline=None)
 def test_what_is_read_at_a_glance_is_what_is_read_header_by_header(name: str, boot: str, seq: int, kind: str, ce_id: bytes | None,
                                                                    changes: list[tuple[int, int, bytes | None]], order: tuple[int, int] | None,
                                                                    signature: bytes | None) -> None:

@@ -8,6 +8,7 @@ import pyarrow as pa
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from how_many import examples
 from wattlake_pipelines.land.piece import RECORDS
 from wattlake_pipelines.land.seen import SCHEMA, fresh, merged
 
@@ -24,7 +25,7 @@ def _set(seen: pa.Table) -> set[tuple[str, str, int]]:
     return {(r["node"], r["boot"], s) for r in seen.to_pylist() for s in range(r["from_seq"], r["to_seq"])}
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(300), deadline=None)
 @given(records, records)
 def test_each_identity_is_fresh_once_and_never_again(first: list, second: list) -> None:
     seen = merged(SCHEMA.empty_table(), _records(first))
@@ -37,7 +38,7 @@ def test_each_identity_is_fresh_once_and_never_again(first: list, second: list) 
         assert (crc, at) == min((c, a) for i, c, a in second if i == identity)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(300), deadline=None)
 @given(records, records)
 def test_merging_joins_neighbours_into_disjoint_intervals(first: list, second: list) -> None:
     seen = merged(merged(SCHEMA.empty_table(), _records(first)), _records(second))

@@ -11,6 +11,7 @@ import pyarrow.parquet as pq
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from how_many import examples
 from lakes import rows, run
 from logs import Log
 from wattlake_contracts.kinds import USAGE
@@ -53,7 +54,7 @@ def _part(written: dict, read: list[tuple]) -> bytes:
     return pack((pa.Table.from_pylist(records, BOOK_RECORDS), pa.Table.from_pylist(bad, REJECT_SCHEMA), pa.Table.from_pylist(good, schema)))
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(300), deadline=None)
 @given(told())
 def test_each_records_rows_are_there_as_often_as_it_holds_them(case: tuple[dict, list[list[tuple]], list[tuple]]) -> None:
     written, ranges, before = case

@@ -11,6 +11,7 @@ import pyarrow.parquet as pq
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from how_many import examples
 from wattlake_contracts.kinds import READINGS
 from wattlake_pipelines.arrow_schema import kind_schema
 from wattlake_pipelines.land.piece import RECORDS, ReadingPiece
@@ -40,7 +41,7 @@ def _sorted_rows(told: list[list[tuple[str, str, str, int, int, bool]]]) -> list
     return sorted(((ts // HOUR, n, d, e, ts), v, power, seq) for ts, n, d, e, v, power, seq in rows)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(200), deadline=None)
 @given(messages, st.randoms(use_true_random=False))
 def test_files_hold_every_row_once_in_order_an_hour_a_row_group(told: list, random: object) -> None:
     pieces = [_piece(message, seq) for seq, message in enumerate(told)]

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import HealthCheck, Phase, find, given, settings
 from hypothesis import strategies as st
 
+from how_many import examples
 from oracle import energy as oracle
 from oracle.intervals import CLASSES, Settings, device_pieces
 from oracle.tree import HOUR_MS, Cell
@@ -19,8 +20,8 @@ from wattlake_pipelines.account.kernels import energy as kernel
 from wattlake_pipelines.account.kernels.intervals import FLAGS
 
 SETTINGS = Settings()
-thorough = settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
-brief = settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+thorough = settings(max_examples=examples(300), deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+brief = settings(max_examples=examples(200), deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
 
 
 def by_kernel(world: dict, limits: Settings = SETTINGS) -> list[dict]:

@@ -9,6 +9,7 @@ import pyarrow as pa
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from how_many import examples
 from oracle import embodied as oracle_embodied
 from oracle.embodied import DAY_MS
 from oracle.jobs import resolve_jobs as oracle_resolve_jobs
@@ -18,7 +19,7 @@ from wattlake_pipelines.account.kernels.embodied import embodied_facts
 from wattlake_pipelines.account.kernels.jobs import resolve_jobs
 from wattlake_pipelines.arrow_schema import table_schema
 
-many = settings(max_examples=300, deadline=None)
+many = settings(max_examples=examples(300), deadline=None)
 
 
 @st.composite

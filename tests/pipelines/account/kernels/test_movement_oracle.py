@@ -10,6 +10,7 @@ import pyarrow as pa
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from how_many import examples
 from oracle import serving as oracle_serving
 from oracle import transfers as oracle_transfers
 from oracle.tree import HOUR_MS
@@ -19,7 +20,7 @@ from wattlake_pipelines.account.kernels.serving import serving_facts
 from wattlake_pipelines.account.kernels.transfers import transfer_facts
 from wattlake_pipelines.arrow_schema import table_schema
 
-many = settings(max_examples=300, deadline=None)
+many = settings(max_examples=examples(300), deadline=None)
 
 FACTOR_TYPES = {
     "medium": pa.string(),

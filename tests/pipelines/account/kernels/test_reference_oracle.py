@@ -9,6 +9,7 @@ import pyarrow as pa
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from how_many import examples
 from oracle import emissions as oracle_emissions
 from oracle.energy import row_order
 from oracle.in_force import in_force as oracle_in_force
@@ -19,7 +20,7 @@ from wattlake_pipelines.account.kernels.emissions import emission_facts
 from wattlake_pipelines.account.kernels.in_force import in_force
 from wattlake_pipelines.arrow_schema import table_schema
 
-many = settings(max_examples=300, deadline=None)
+many = settings(max_examples=examples(300), deadline=None)
 
 VERSION_TYPES = {
     "zone": pa.string(),
