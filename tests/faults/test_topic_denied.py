@@ -82,7 +82,7 @@ def test_what_may_not_be_read_is_left_out_and_named_and_the_rest_is_landed(guard
     reader.let(READ, *(set(TOPICS) - {"jobs", "serving"}))
     reader.let(DESCRIBE, "serving")
     # rights are a moment on their way
-    until(lambda: "serving: may not be read: READ is not granted" in land(reader, topics, lake).stderr, "what may be read is landed")
+    until(lambda: "serving: may not be read: READ is not granted" in land(reader, topics, lake).stderr, "what may be read is landed", 180)
     done = land(reader, topics, lake)
     assert done.returncode == INCOMPLETE, done.stderr
     assert f"{topic_prefix}jobs: may not be read: neither DESCRIBE nor READ is granted" in done.stderr
@@ -95,12 +95,12 @@ def test_what_may_not_be_read_is_left_out_and_named_and_the_rest_is_landed(guard
 
     reader.let(READ, "jobs", "serving")
     topics.create("transfers")
-    until(lambda: land(reader, topics, lake).returncode == 0, "all is landed")
+    until(lambda: land(reader, topics, lake).returncode == 0, "all is landed", 180)
     assert counts(lake) == [(1, 1)]
 
     reader.forbid(READ, *TOPICS)
     reader.forbid(DESCRIBE, "serving")
-    until(lambda: land(reader, topics, lake).returncode == 1, "who may read nothing has an error")
+    until(lambda: land(reader, topics, lake).returncode == 1, "who may read nothing has an error", 180)
     assert "may not be read: neither DESCRIBE nor READ is granted" in land(reader, topics, lake).stderr
 
 
