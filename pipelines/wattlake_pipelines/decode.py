@@ -242,7 +242,7 @@ def decode_all(records: Sequence[Record]) -> list[Decoded | DecodeError]:
                 made.append(decode(record))
         except DecodeError as error:
             # one that was raised holds this frame, and with it every record, until Python looks for cycles
-            made.append(DecodeError(error.reason))
+            made.append(type(error)(error.reason))
     for name, found in waiting.items():
         for number, decoded in _together(found, KINDS[name]):
             made[number] = decoded

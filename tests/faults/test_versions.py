@@ -130,7 +130,7 @@ def test_a_spool_that_is_not_drained_goes_to_an_earlier_version_and_back(kafka: 
     until(lambda: told(agent, "records_acknowledged") and not told(agent, "backlog_records"), "nothing sticks", LONG_S)
     shown, said = agent.status()
     assert (shown["state"], shown["records_refused"]) == ("unhealthy", 0)
-    assert COUNT * 2 // 3 <= shown["records_unknown"] <= COUNT * 2 // 3 + 1, "what it was killed over may be there twice"
+    assert COUNT * 2 // 3 <= shown["records_unknown"] <= COUNT * 4 // 3, "what it was killed over may be there twice"
     assert "(meters, shifts)" in said
     assert "upgrade this agent" in said
     assert f"wattlake_ship_unknown_records{{node=\"n1\"}} {shown['records_unknown']}" in agent.metrics().replace(".0\n", "\n")

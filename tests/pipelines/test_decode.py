@@ -16,7 +16,7 @@ from wattlake_contracts.kinds import KINDS
 from wattlake_contracts.record import ARROW, JSON, Meta, Record
 from wattlake_pipelines import decode as decoding
 from wattlake_pipelines.arrow_schema import kind_schema
-from wattlake_pipelines.decode import Decoded, DecodeError, decode
+from wattlake_pipelines.decode import Decoded, DecodeError, NotYetError, decode, decode_all
 from wattlake_pipelines.rowcheck import check
 
 NOW = 1_700_000_000_000
@@ -239,3 +239,8 @@ def test_every_flipped_bit_of_an_arrow_stream_stays_inside(payload: bytes) -> No
 
 def test_row_numbers_are_integers() -> None:
     assert of_json([]).rows.dtype == np.int64
+
+
+def test_what_waits_for_a_later_version_is_told_apart_among_others_too() -> None:
+    found = decode_all([record(b"{}", "shifts", JSON), record(b"?", "jobs", JSON), record(b"{}", "jobs", JSON, "2.0")])
+    assert [type(one) for one in found] == [NotYetError, DecodeError, NotYetError]
