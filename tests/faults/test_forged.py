@@ -78,7 +78,7 @@ def test_two_agents_that_sign_beside_a_forger_and_a_key_that_is_renewed(kafka: K
     here = world(topics)
 
     def wattlake(*arguments: str) -> str:
-        done = subprocess.run([WATTLAKE, *arguments], env=here.follower.environment, cwd=tmp_path, capture_output=True, text=True, timeout=120)
+        done = subprocess.run([WATTLAKE, *arguments], env=here.follower.environment, cwd=tmp_path, capture_output=True, text=True, timeout=400)
         assert done.returncode == 0, done.stderr
         return done.stdout.strip()
 

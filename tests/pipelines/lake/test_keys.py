@@ -35,7 +35,7 @@ def call(tmp_path: Path) -> Call:
 
     def run(*arguments: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run([Path(sys.executable).with_name("wattlake"), "lake", "key", *arguments, "--lake", "lake"], env={**clean, "HOME": str(tmp_path)},
-                              cwd=tmp_path, capture_output=True, text=True, timeout=120)
+                              cwd=tmp_path, capture_output=True, text=True, timeout=400)
 
     return run
 
