@@ -10,7 +10,9 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+from kafka.admin import ConfigResource, ConfigResourceType
 
+from at_work import until
 from lakes import dump, rows, run
 from logs import Log
 from topics import Topics
@@ -238,6 +240,43 @@ def test_offsets_that_hold_nothing_but_what_was_taken_back_are_not_waited_for(to
     run(tmp_path / "lake", topics.source())
     assert time.monotonic() - began < 60, "a broker that is silent is waited for as long"
     assert rows(tmp_path / "lake", "SELECT next_offset FROM lake.log_positions WHERE partition LIKE 'jobs/0@%'") == [(2,)]
+
+
+@pytest.mark.slow
+def test_what_a_compacted_topic_has_cleaned_away_is_no_gap(topics: Topics, tmp_path: Path) -> None:
+    def job(name: str, key: str) -> tuple[bytes, bytes, list[tuple[str, bytes]]]:
+        return key.encode(), f'{{"job":"{name}","node":"{key}","start_ms":{T0},"end_ms":{T0 + 1000}}}'.encode(), [("content-type", JSON.encode())]
+
+    def left() -> list[int]:
+        return [item.offset for part in topics.source().plan({}, 2**30) if part.partition.startswith("jobs/0@") for item in part.read()]
+
+    name = topics.prefix + "jobs"
+    with topics.admin() as admin:
+        admin.alter_configs([ConfigResource(ConfigResourceType.TOPIC, name, configs={
+            "cleanup.policy": "compact", "segment.ms": "200", "min.cleanable.dirty.ratio": "0.001", "max.compaction.lag.ms": "500",
+            "message.timestamp.type": "LogAppendTime"})])
+    lake = tmp_path / "lake"
+    topics.send("jobs", [job(f"landed-{i}", "n1") for i in range(3)])
+    run(lake, topics.source())
+    # the next ones stand where the lake goes on, and are gone before it does
+    topics.send("jobs", [job(f"replaced-{i}", "n1") for i in range(20)], transaction=topics.prefix + "a")
+    topics.send("jobs", [job("last-of-n1", "n1"), job("only-of-n2", "n2")])
+
+    def cleaned() -> bool:
+        # what is written last stands in a segment that is never cleaned: another one is begun after it
+        time.sleep(0.3)
+        topics.send("jobs", [job("beat", "n3")])
+        return not set(range(24)) & set(left())
+
+    until(lambda: cleaned() or time.sleep(1), "the broker cleans", 180)
+    # a broker that gives nothing for a minute fails a round; offsets that hold nothing do not
+    for where, known in ((lake, 3), (tmp_path / "anew", 0)):
+        run(where, topics.source(), pieces=3)
+        jobs = [str(name) for (name,) in rows(where, "SELECT job FROM lake.raw_jobs ORDER BY job")]
+        assert [name for name in jobs if name != "beat"] == [*(f"landed-{i}" for i in range(known)), "last-of-n1", "only-of-n2"]
+        assert rows(where, "FROM lake.rejects") == []
+        [(stands,)] = rows(where, "SELECT next_offset FROM lake.log_positions WHERE partition LIKE 'jobs/0@%'")
+        assert [stands] == [e.end for e in extents(topics.log, topics.config)[1] if (e.topic, e.number) == ("jobs", 0)]
 
 
 def test_what_makes_no_record_is_rejected_with_its_place_and_stops_nothing(topics: Topics, tmp_path: Path) -> None:
