@@ -24,6 +24,9 @@ from wattlake_contracts.kafkalog.message import to_message
 from wattlake_contracts.kafkalog.security import connection
 from wattlake_contracts.record import ARROW, JSON, Meta, Record
 from wattlake_pipelines.dev.kafka import Kafka
+from wattlake_pipelines.lake.committer import Committer
+from wattlake_pipelines.lake.maintain import maintain
+from wattlake_pipelines.lake.verify import verify
 
 T0 = 1_760_000_000_000
 #: Of each carrier.
@@ -122,6 +125,11 @@ def test_mutated_messages_are_landed_or_rejected_and_never_end_a_run(kafka: Kafk
     assert rows(lake, "SELECT count(*) FROM lake.raw_readings WHERE contains(concat(node, device, epoch), chr(0))") == [(0,)]
     assert wattlake("land", topics, lake).returncode == 0
     assert rows(lake, "SELECT count(*) FROM lake.rejects") == count, "what was rejected is not rejected again"
+    with Committer(lake) as committer:
+        maintain(committer, keep_days=0)
+        assert verify(committer)[1] == []
+    assert rows(lake, "SELECT count(*) FROM lake.rejects") == count, "upkeep forgets none"
+    assert rows(lake, f"SELECT device, ts_ms, energy_mj, epoch, node FROM lake.raw_readings WHERE seq < {GOOD} ORDER BY ts_ms, device") == good
 
 
 @pytest.mark.slow
