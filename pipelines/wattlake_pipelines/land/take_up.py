@@ -29,6 +29,7 @@ from wattlake_pipelines.lake.connection import quoted
 from wattlake_pipelines.lake.manifest import Manifest, StagedFile, stage
 from wattlake_pipelines.land.node_keys import NO_KEYS, NodeKeys, node_keys
 from wattlake_pipelines.land.pipeline import EVENT_FILES, SEEN_FILE, Part, land_pipeline
+from wattlake_pipelines.land.proof import proven
 from wattlake_pipelines.land.seen import SCHEMA as SEEN_SCHEMA
 
 _IDENTITY = ("writer", "boot", "seq")
@@ -73,7 +74,10 @@ def take_up(committer: Committer, options: Sequence[str]) -> tuple[int, Manifest
     with committer.attempt() as (attempt, staging):
         pq.write_table(SEEN_SCHEMA.empty_table(), staging / SEEN_FILE)
         (staging / EVENT_FILES).write_bytes(msgspec.json.encode([]))
-        parts = land_pipeline([KeptRange(files).with_keys(node_keys(committer))], committer.shards, staging, attempt, committer.next_batch(), options)
+        kept = KeptRange(files).with_keys(node_keys(committer))
+        parts = land_pipeline([kept], committer.shards, staging, attempt, committer.next_batch(), options)
+        # what waits goes with this commit: were any of it not read, nobody would come upon it again
+        proven([kept], [r for p in parts for r in p.read], [name for p in parts for name in p.pieces])
         manifest = _manifest(committer, files, parts, attempt, staging)
         committer.commit(manifest)
     return count, manifest

@@ -26,7 +26,9 @@ from wattlake_pipelines.decode import KEPT, decode
 from wattlake_pipelines.dev.kafka import Kafka
 from wattlake_pipelines.lake.committer import Committer
 from wattlake_pipelines.lake.status import status
+from wattlake_pipelines.land import take_up
 from wattlake_pipelines.land.land import Landed, land
+from wattlake_pipelines.land.proof import UnprovenError
 
 T0 = 1_760_054_400_000
 
@@ -101,6 +103,21 @@ def test_what_is_taken_up_is_checked_as_if_it_came_now(tmp_path: Path, monkeypat
     assert (done.rounds, done.rows, done.rejects) == (1, 0, 1)
     assert [str(r[0])[:25] for r in rows(lake, "SELECT reason FROM lake.rejects ORDER BY seq")] == ["the end must be after the", "version 2.0 is of another"]
     assert rows(lake, "SELECT seq FROM lake.set_aside") == [(1,)]
+
+
+def test_what_waits_and_is_dropped_by_the_runner_waits_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    log, lake = tmp_path / "log", tmp_path / "lake"
+    append(log, shift(0, "night"))
+    landed(lake, log)
+    with later(monkeypatch):
+        with monkeypatch.context() as patched:
+            patched.setattr(take_up, "land_pipeline", lambda *_: [])
+            with pytest.raises(UnprovenError, match="1 of 1 ranges were not read to their end"):
+                landed(lake, log)
+        assert rows(lake, "SELECT seq FROM lake.set_aside") == [(0,)]
+        landed(lake, log)
+        assert rows(lake, "SELECT job FROM lake.raw_shifts") == [("night",)]
+    assert rows(lake, "SELECT count(*) FROM lake.set_aside") == [(0,)]
 
 
 def test_a_record_that_cannot_be_written_down_does_not_wait(tmp_path: Path) -> None:
