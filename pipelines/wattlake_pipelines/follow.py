@@ -8,6 +8,8 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
+import duckdb
+
 from wattlake_contracts.errors import WattlakeError
 from wattlake_pipelines.account.account import account
 from wattlake_pipelines.lake.committer import Committer, SupersededError
@@ -28,7 +30,7 @@ _FIRST_RETRY_S, _LAST_RETRY_S = 1.0, 8.0
 
 @dataclass
 class Followed:
-    """What following did so far. failures: rounds that failed and were tried again. latency_ms: from the latest instant of a round's data to its commit.
+    """What following did so far. failures: rounds that failed and were tried again.
 
     unknown: as of Landed.
     """
@@ -50,6 +52,8 @@ def follow(committer: Committer, source: Source, *, every_s: float, round_bytes:
     committer end it: both need somebody's decision. withheld: hears after each round what could not be landed from.
     """
     done = Followed()
+    # what has landed and is not accounted for yet, as where accounting failed, or was killed before this began; what is not told of yet
+    behind, untold = True, False
     retry_s = _FIRST_RETRY_S
     limit = min(round_bytes, ROUND_BYTES)
     while not stop.is_set():
@@ -59,25 +63,31 @@ def follow(committer: Committer, source: Source, *, every_s: float, round_bytes:
                 landed = land(committer, source, round_bytes=limit, pieces=pieces, options=options, max_rounds=1)
                 if withheld is not None:
                     withheld(landed.withheld)
-                if landed.rounds or not done.rounds:
+                done.records, done.rows, done.rejects = done.records + landed.records, done.rows + landed.rows, done.rejects + landed.rejects
+                done.unknown.update(landed.unknown)
+                behind, untold = behind or landed.rounds > 0, untold or landed.rounds > 0
+                if behind:
                     account(committer, options=options)
+                    behind = False
                     done.rounds += 1
                     if done.rounds % _MAINTAIN_ROUNDS == 0:
                         maintain(committer, keep_days=_KEEP_DAYS)
         except (GapError, SupersededError):
             raise
-        except WattlakeError as error:
+        except (WattlakeError, OSError, duckdb.Error) as error:
             done.failures += 1
+            if not isinstance(error, WattlakeError):
+                # of a disk that fails, and whatever DuckDB meets there: what that has left of the connection is not trusted
+                committer.renew()
             if failed is not None:
-                failed(error)
+                failed(error if isinstance(error, WattlakeError) else WattlakeError(
+                    f"a round failed: {error}", subject=str(committer.lake), next_step="see to the disk if it stays so"))
             stop.wait(retry_s)
             retry_s = min(2 * retry_s, _LAST_RETRY_S)
             continue
         retry_s = _FIRST_RETRY_S
-        if landed.rounds:
-            done.records, done.rows, done.rejects = done.records + landed.records, done.rows + landed.rows, done.rejects + landed.rejects
-            done.unknown.update(landed.unknown)
-            if heard is not None:
-                heard(done)
+        if untold and heard is not None:
+            heard(done)
+            untold = False
         stop.wait(max(0.0, every_s - (time.monotonic() - began)))
     return done

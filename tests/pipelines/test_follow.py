@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from lakes import rows
 from logs import Log
 from topics import Topics
+from wattlake_pipelines import follow
 from wattlake_pipelines.dev.kafka import Kafka
+from wattlake_pipelines.lake.committer import Committer
+from wattlake_pipelines.land.source import FileSource
 
 T0 = 1_760_000_000_000
 WATTLAKE = str(Path(sys.executable).with_name("wattlake"))
@@ -102,3 +108,27 @@ def test_a_gap_ends_it_with_what_is_gone(kafka: Kafka, topic_prefix: str, tmp_pa
         assert process.wait(60) == 1
     assert "offsets 1 to 4 (3 records) are gone" in said.read_text()
     assert rows(lake, "SELECT count(*) FROM lake.raw_readings") == [(1,)]
+
+
+def test_what_landed_is_accounted_for_though_nothing_more_comes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first accounting fails, and by an error that is none of ours: the next one finds what it left."""
+    log, lake, ends, told = Log(tmp_path / "log"), tmp_path / "lake", threading.Event(), []
+    reading(log, 0)
+    reading(log, 1)
+    really = follow.account
+
+    def fails_once(committer: Committer, **options: Any) -> Any:
+        if not told:
+            raise OSError(errno.EIO, "Input/output error")
+        return really(committer, **options)
+
+    def heard(done: follow.Followed) -> None:
+        told.append((done.rows, done.failures))
+        ends.set()
+
+    monkeypatch.setattr(follow, "account", fails_once)
+    with Committer(lake) as committer:
+        follow.follow(committer, FileSource(log.root), every_s=0.1, round_bytes=2**20, stop=ends, heard=heard, failed=told.append)
+    assert "Input/output error" in str(told[0])
+    assert told[1:] == [(2, 1)]
+    assert rows(lake, "SELECT sum(energy_mj)::BIGINT FROM lake.fact_energy") == [(5000,)]

@@ -231,7 +231,12 @@ def _foreign(place: Place, key: bytes | None, source: str, ce_id: str) -> tuple[
     node = name[:200] or source[:200] or "kafka"
     if source and ce_id:
         return node, BY_EVENT + sha256(f"{source}\0{ce_id}".encode(errors="replace")).hexdigest()[:24], 0
-    return node, BY_PLACE + sha256(f"{place.generation}/{place.partition}".encode()).hexdigest()[:24], place.offset
+    return node, boot_of_place(place.generation, place.partition), place.offset
+
+
+def boot_of_place(generation: str, partition: int) -> str:
+    """The boot of what is known by where it stands: the same for all of a partition of a topic that was made once."""
+    return BY_PLACE + sha256(f"{generation}/{partition}".encode()).hexdigest()[:24]
 
 
 def _instant_ms(text: str, otherwise_ms: int) -> int:

@@ -126,6 +126,9 @@ class Shipper:
                     busy = self.step()
                 except (OSError, WattlakeError) as error:  # the spool cannot be read now; it may be again
                     self.error, busy = f"the spool cannot be read: {error}", False
+                except Exception as error:  # whatever it is, an agent without this thread would go on and send nothing: begin again
+                    self.error, busy = f"shipping failed: {said(error)}", False
+                    self._failed.append(self.error)
                 self.wake.wait(0.002 if busy else 1.0 if self._link.idle else 0.25)
                 self.wake.clear()
             deadline = time.monotonic() + _LAST_S

@@ -216,6 +216,10 @@ class Committer:
             if not self._was_made(name, error):
                 raise self._refusal(str(error)) from error
 
+    def renew(self) -> None:
+        """Give the connection up, and whatever it has begun; the next query opens another."""
+        self._let_go()
+
     def _roll_back(self) -> None:
         try:
             self.connection.execute("ROLLBACK")
@@ -234,7 +238,7 @@ class Committer:
             meta.settle(self.lake)
             asked = "SELECT count(*) FROM __ducklake_metadata_{0}.ducklake_snapshot_changes WHERE commit_message = ?"
             row = self.query(asked.format(ALIAS), [name]).fetchone()
-        except (duckdb.Error, sqlite3.Error) as silence:
+        except (duckdb.Error, sqlite3.Error, OSError) as silence:
             self._let_go()
             raise OutcomeUnknownError(f"nobody can tell whether the last commit was made: {error}; and then: {silence}", subject=str(self.lake),
                                       next_step="check the disk, and run the same command again: it counts once, made or not") from error

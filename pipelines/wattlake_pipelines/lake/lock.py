@@ -12,6 +12,7 @@ import json
 import os
 import socket
 import time
+from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -91,7 +92,9 @@ class Lock:
         if (now := time.monotonic()) - self._beaten >= _EVERY_S or step != self._holder.step:
             self._beaten = now
             self._holder = replace(self._holder, progress_ms=time.time_ns() // 1_000_000, step=step)
-            self._sign()
+            # what others are told of this holder is a kindness: what holds the lake is the lock, and a disk that fails is met by the work itself
+            with suppress(OSError):
+                self._sign()
 
     def _sign(self) -> None:
         os.pwrite(self._file, json.dumps(asdict(self._holder)).ljust(_BYTES - 1).encode()[: _BYTES - 1] + b"\n", 0)

@@ -13,7 +13,7 @@ import crc32c
 from wattlake_contracts.config import KafkaConfig
 from wattlake_contracts.errors import WattlakeError
 from wattlake_contracts.filelog.format import encode_meta
-from wattlake_contracts.kafkalog.message import Place, UnreadableError, from_message
+from wattlake_contracts.kafkalog.message import Place, UnreadableError, boot_of_place, from_message
 from wattlake_contracts.log_address import KafkaLog
 from wattlake_contracts.record import Damage, Meta, Record, Stored
 from wattlake_pipelines.land.kafka_consumer import consumer_for
@@ -60,6 +60,11 @@ class KafkaRange:
     def partition(self) -> str:
         """The partition's name in the lake: a topic that is made anew is another one."""
         return f"{self.topic}/{self.number}@{self.generation}"
+
+    @property
+    def place(self) -> str:
+        """See Range."""
+        return boot_of_place(self.generation, self.number)
 
     def with_keys(self, keys: NodeKeys) -> KafkaRange:
         """See Range."""
@@ -179,7 +184,8 @@ class KafkaSource:
                 raise _gap(whole, position)
             here = whole.end if upto is None else min(whole.end, upto.get(whole.partition, 0))
             end = max(start, min(here, start + left))
-            if end > start or gone:
+            # one that is empty is booked too: what it drops before it is landed for the first time is a gap then
+            if end > start or gone or whole.partition not in positions:
                 found += _cut(replace(whole, start=start, end=end, gone=gone), pieces)
                 left -= end - start
             if left <= 0:

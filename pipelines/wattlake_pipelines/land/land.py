@@ -21,7 +21,7 @@ from wattlake_pipelines.land.node_keys import node_keys
 from wattlake_pipelines.land.pipeline import EVENT_FILES, SEEN_FILE, land_pipeline
 from wattlake_pipelines.land.proof import proven
 from wattlake_pipelines.land.seen import SCHEMA as SEEN_SCHEMA
-from wattlake_pipelines.land.seen import are_events, stage_events
+from wattlake_pipelines.land.seen import are_events, cut_back, stage_events
 from wattlake_pipelines.land.source import FileSource, Range, Source, Withheld
 from wattlake_pipelines.land.take_up import take_up
 
@@ -84,15 +84,21 @@ def land_round(committer: Committer, source: Source, ranges: Sequence[Range], op
 
 def _land(committer: Committer, ranges: Sequence[Range], staging: Path, attempt: str,
           options: Sequence[str]) -> tuple[Manifest, dict[tuple[str, str], int]]:
-    pq.write_table(_seen(committer), staging / SEEN_FILE)
+    seen = _seen(committer)
+    ends_lost = [where for where in ranges if where.gone < 0]
+    for where in ends_lost:
+        seen = cut_back(seen, where.place, where.start)
+    pq.write_table(seen, staging / SEEN_FILE)
     events = committer.query(f"SELECT path FROM {ALIAS}.files WHERE table_name = ?", [SEEN_EVENTS.name]).fetchall()
     (staging / EVENT_FILES).write_bytes(msgspec.json.encode([str(committer.lake / path) for (path,) in events]))
     keys = node_keys(committer)
     parts = land_pipeline([part.with_keys(keys) for part in ranges] if keys else ranges, committer.shards, staging, attempt, committer.next_batch(), options)
     files = tuple(f for p in parts for f in p.files)
+    if ends_lost and seen.num_rows and not any(f.table == SEEN.name for f in files):
+        files += (stage(SEEN.name, seen.cast(table_schema(SEEN)), staging, f"{attempt}-cut.parquet", day_ms=0, shard=0),)
     return Manifest(
         "land", attempt, files,
-        replaced=tuple((f.table, f.day_ms, f.shard) for f in files if f.table == "seen"),
+        replaced=((SEEN.name, 0, 0),) if ends_lost or any(f.table == SEEN.name for f in files) else (),
         positions=proven(ranges, [r for p in parts for r in p.read], [name for p in parts for name in p.pieces]),
         dirty=tuple(d for p in parts for d in p.dirty),
         watermark_ms=max((p.watermark_ms for p in parts), default=-1),

@@ -60,6 +60,13 @@ def contradicted(records: pa.Table, is_fresh: np.ndarray) -> np.ndarray:
     return np.sort(order[is_fresh[first] & (crc[order] != crc[first])])
 
 
+def cut_back(seen: pa.Table, boot: str, end: int) -> pa.Table:
+    """The book without what it has of a boot from number `end` on: those numbers come again, and stand for others."""
+    rows = seen.filter(pc.invert(pc.and_(pc.equal(seen["boot"], boot), pc.greater_equal(seen["from_seq"], end))))
+    to_seq = pc.if_else(pc.equal(rows["boot"], boot), pc.min_element_wise(rows["to_seq"], end), rows["to_seq"])
+    return rows.set_column(rows.column_names.index("to_seq"), "to_seq", to_seq)
+
+
 def are_events(boot: pa.ChunkedArray) -> np.ndarray:
     """Which of them name a CloudEvent of another program."""
     return np.asarray(pc.starts_with(boot, BY_EVENT).to_numpy(), bool)

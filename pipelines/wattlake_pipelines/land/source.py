@@ -48,6 +48,10 @@ class Range(Protocol):
     def gone(self) -> int: ...
 
     @property
+    def place(self) -> str:
+        """The boot under which records of this partition are booked that have no identity but their offset; '' where there are none such."""
+
+    @property
     def keys(self) -> NodeKeys:
         """What the records of some nodes must be signed with. `read` gives none of these nodes' that is not."""
 
@@ -93,6 +97,7 @@ class FileRange:
     start: int
     end: int
     gone: int = 0
+    place: ClassVar[str] = ""
     keys: ClassVar[NodeKeys] = NO_KEYS
 
     def with_keys(self, keys: NodeKeys) -> FileRange:

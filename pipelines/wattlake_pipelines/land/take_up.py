@@ -45,6 +45,7 @@ class KeptRange:
     start: int = 0
     end: int = 0
     gone: int = 0
+    place: str = ""
     #: they were checked when they came; rows in them that name such a node are not
     keys: NodeKeys = NO_KEYS
 

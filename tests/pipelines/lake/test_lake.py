@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import shutil
 import sqlite3
 from pathlib import Path
@@ -159,3 +161,15 @@ def test_status_tells_of_records_that_are_missing_between_those_that_came(tmp_pa
             log.put("readings", [{"node": "a", "device": "gpu0", "ts_ms": T0 + 1000 * seq, "energy_mj": seq}], node="a", boot=boot, seq=seq)
     run(lake, log.root)
     assert not [remark for remark in status(lake)[2] if "missing" in remark]
+
+
+def test_a_lock_that_cannot_be_written_stops_no_commit(lake: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What it says is for others to read; were it an error, a commit that is made could be taken for one that failed."""
+    def fails(*_: object) -> int:
+        raise OSError(errno.EIO, "Input/output error")
+
+    with Committer(lake) as committer:
+        monkeypatch.setattr(os, "pwrite", fails)
+        assert committer.commit(Manifest("land", "late", positions=(("log", "p", 0, 5),))) > 0
+    monkeypatch.undo()
+    assert rows(lake, "SELECT next_offset FROM lake.log_positions WHERE log = 'log'") == [(5,)]

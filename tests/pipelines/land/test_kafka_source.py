@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 import shutil
 import time
@@ -9,6 +10,7 @@ from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import msgspec
 import pytest
 from kafka.admin import ConfigResource, ConfigResourceType
 
@@ -20,6 +22,7 @@ from wattlake_contracts.errors import WattlakeError
 from wattlake_contracts.kafkalog import outbox
 from wattlake_contracts.record import JSON
 from wattlake_pipelines.dev.kafka import Kafka
+from wattlake_pipelines.land.kafka_consumer import consumer_for
 from wattlake_pipelines.land.kafka_source import GapError, KafkaRange, KafkaSource
 from wattlake_pipelines.land.kafka_topics import extents
 from wattlake_pipelines.simulate.options import Options
@@ -171,19 +174,27 @@ def test_a_partition_that_has_lost_its_end_stops_landing_until_that_is_accepted(
         readings(log, count, start=start)
         topics.ship(log.root)
 
+    def plain(*at: int) -> None:
+        row = {"node": "n9", "device": "cpu0", "workload": "w"}
+        topics.send("usage", [(b"n9", json.dumps([{**row, "ts_ms": T0 + 1000 * i, "usage_ms": i}]).encode(), []) for i in at])
+
     more(10, 0)
+    plain(0)
     broker.stop()
     shutil.copytree(broker.data, tmp_path / "copy")
     broker.restart(120)
     more(5, 10)
+    plain(1, 2)
     run(lake, topics.source())
     assert landed(lake) == 15
+    assert rows(lake, "SELECT count(*) FROM lake.raw_usage") == [(3,)]
 
     broker.stop()
     shutil.rmtree(broker.data)
     (tmp_path / "copy").rename(broker.data)
     broker.restart(120)
     more(2, 15)
+    plain(3)
     for _ in range(2):
         with pytest.raises(GapError, match="ends at offset 12, and was landed up to 15 already") as told:
             run(lake, topics.source())
@@ -192,14 +203,46 @@ def test_a_partition_that_has_lost_its_end_stops_landing_until_that_is_accepted(
     assert landed(lake) == 15
 
     run(lake, topics.source(accept_gap=True))
-    [(place, reason)] = rows(lake, "SELECT place, reason FROM lake.rejects")
+    (place, reason), (other, _) = rows(lake, "SELECT place, reason FROM lake.rejects ORDER BY place")
     assert str(place).endswith("offset 12")
+    assert str(other).startswith("usage/")
     assert "ended at 12 and had been landed up to 15" in str(reason)
     assert rows(lake, "SELECT next_offset FROM lake.log_positions WHERE partition LIKE 'readings/%'") == [(12,)]
     more(3, 17)
+    plain(4)
     run(lake, topics.source())
     assert landed(lake) == 18
-    assert len(rows(lake, "FROM lake.rejects")) == 1
+    assert rows(lake, "SELECT usage_ms FROM lake.raw_usage ORDER BY ALL") == [(0,), (1,), (2,), (4,)], "what has only its place for a name is taken there anew"
+    assert len(rows(lake, "FROM lake.rejects")) == 2
+
+
+def test_what_an_idle_partition_drops_before_it_is_landed_for_the_first_time_is_a_gap(topics: Topics, tmp_path: Path) -> None:
+    lake = tmp_path / "lake"
+    run(lake, topics.source())
+    log = Log(tmp_path / "log")
+    readings(log, 5)
+    topics.ship(log.root)
+    [number] = [part.number for part in topics.source().plan({}, 2**30) if part.topic == "readings" and part.end]
+    topics.drop_before("readings", number, 3)
+    with pytest.raises(GapError, match=r"offsets 0 to 3 \(3 records\) are gone"):
+        run(lake, topics.source())
+    run(lake, topics.source(accept_gap=True))
+    assert landed(lake) == 2
+
+
+def test_a_consumer_that_was_let_in_with_what_is_renewed_is_not_lent_again(topics: Topics, tmp_path: Path) -> None:
+    password = tmp_path / "password"
+    password.write_text("one")
+    config, servers = msgspec.structs.replace(topics.config, password_file=str(password)), tuple(topics.log.servers)
+    with consumer_for(servers, config) as first:
+        pass
+    with consumer_for(servers, config) as again:
+        assert again is first
+    password.write_text("another")
+    with consumer_for(servers, config) as fresh:
+        assert fresh is not first
+    with consumer_for(servers, config) as again:
+        assert again is fresh
 
 
 def test_partitions_that_are_added_are_landed(topics: Topics, tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from how_many import examples
 from wattlake_pipelines.land.piece import RECORDS
-from wattlake_pipelines.land.seen import SCHEMA, fresh, merged
+from wattlake_pipelines.land.seen import SCHEMA, cut_back, fresh, merged
 
 ids = st.tuples(st.sampled_from(["a", "b"]), st.sampled_from(["x", "y", "xy"]), st.integers(0, 12))
 records = st.lists(st.tuples(ids, st.integers(0, 3), st.integers(0, 3)), max_size=30)
@@ -46,3 +46,11 @@ def test_merging_joins_neighbours_into_disjoint_intervals(first: list, second: l
     rows = seen.to_pylist()
     for a, b in pairwise(rows):
         assert (a["node"], a["boot"]) < (b["node"], b["boot"]) or a["to_seq"] < b["from_seq"]
+
+
+@settings(max_examples=examples(300), deadline=None)
+@given(records, st.integers(0, 13))
+def test_numbers_that_come_again_are_taken_out_of_one_boot_and_no_other(first: list, end: int) -> None:
+    seen = cut_back(merged(SCHEMA.empty_table(), _records(first)), "x", end)
+    assert seen.schema == SCHEMA
+    assert _set(seen) == {(w, b, s) for (w, b, s), _, _ in first if b != "x" or s < end}
