@@ -67,8 +67,9 @@ def _freeze(here: Any) -> None:
             said = process.communicate(timeout=120)[1]
         finally:
             process.kill()
-        assert process.returncode == 1, (step, said[-3000:])
-        assert "taken over" in said
+        # one that had made its own commit may find that its successor has left it nothing to do
+        assert process.returncode == 1 or (process.returncode == 0 and step == "committed"), (step, said[-3000:])
+        assert "taken over" in said or process.returncode == 0
         assert len(seen(here.lake)) == landed, "the one that woke has written nothing"
 
 
