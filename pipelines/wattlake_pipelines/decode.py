@@ -286,8 +286,16 @@ def _json_structs(payload: bytes | memoryview, kind: Kind) -> _Rows:
 
 def _unknown_fields(raws: Iterable[msgspec.Raw], kind: Kind) -> dict[str, int]:
     """The fields that the kind does not have, and in how many rows each stands."""
-    found = Counter(chain.from_iterable(map(_raw_object, raws)))
+    found = Counter(chain.from_iterable(map(_names, raws)))
     return {name: count for name, count in found.items() if name not in known_names(kind.name)}
+
+
+def _names(raw: msgspec.Raw) -> Iterable[str]:
+    """The names in an object, which is passed over unread where a row has fields that are not known: it may be no text."""
+    try:
+        return _raw_object(raw)
+    except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError):
+        return ("(a name that cannot be read)",)
 
 
 def _json_rows(text: bytes, kind: Kind) -> _Rows:

@@ -244,3 +244,10 @@ def test_row_numbers_are_integers() -> None:
 def test_what_waits_for_a_later_version_is_told_apart_among_others_too() -> None:
     found = decode_all([record(b"{}", "shifts", JSON), record(b"?", "jobs", JSON), record(b"{}", "jobs", JSON, "2.0")])
     assert [type(one) for one in found] == [NotYetError, DecodeError, NotYetError]
+
+
+def test_an_unknown_name_that_is_no_text_is_told_of_and_ends_nothing() -> None:
+    row = b'[{"job": "j", "node": "n", "start_ms": 1760000000000, "st\xf3(": 1}]'
+    [found] = decode_all([record(row, "jobs", JSON)])
+    assert isinstance(found, Decoded)
+    assert (found.table.num_rows, found.unknown) == (1, {"(a name that cannot be read)": 1})
