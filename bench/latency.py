@@ -37,7 +37,7 @@ def bench(folder: Path, quick: bool) -> list[Figure]:
     kafka.start(120)
     try:
         with _following(kafka.address, lake) as follower:
-            _tell(KafkaLog(tuple(kafka.servers)), nodes, seconds)
+            sent = _tell(KafkaLog(tuple(kafka.servers)), nodes, seconds)
             time.sleep(GOAL_S)
             follower.send_signal(signal.SIGTERM)
             if follower.wait(60):
@@ -45,7 +45,7 @@ def bench(folder: Path, quick: bool) -> list[Figure]:
     finally:
         kafka.stop()
         kafka.delete()
-    ages_s = _ages(lake)
+    ages_s = _ages(lake, sent)
     p99, half = (float(np.percentile(ages_s, q)) for q in (99, 50))
     return [
         Figure(f"age of a reading in the marts, {nodes} nodes, p99", p99, "s", f"the limit of {GOAL_S:g} (half of them: {half:.1f})", GOAL_S / p99,
@@ -69,8 +69,8 @@ def _following(address: str, lake: Path) -> Iterator[subprocess.Popen[bytes]]:
             process.kill()
 
 
-def _tell(log: KafkaLog, nodes: int, seconds: int) -> None:
-    """Send, tenth of a second by tenth, the messages of the nodes whose turn it is."""
+def _tell(log: KafkaLog, nodes: int, seconds: int) -> int:
+    """Send, tenth of a second by tenth, the messages of the nodes whose turn it is; give how many readings that were."""
     config = KafkaConfig()
     producer = Producer(log, config)
     topic = topic_of("readings", config.prefix)
@@ -92,6 +92,7 @@ def _tell(log: KafkaLog, nodes: int, seconds: int) -> None:
         producer.close()
     if errors:
         raise AssertionError(f"{len(errors)} messages were not taken: {errors[0]}")
+    return turn * FLUSH_S * DEVICES
 
 
 def _message(node: int, now: float) -> bytes:
@@ -107,9 +108,13 @@ def _message(node: int, now: float) -> bytes:
     return bytes(sink.getvalue())
 
 
-def _ages(lake: Path) -> np.ndarray:
+def _ages(lake: Path, sent: int) -> np.ndarray:
     """Seconds from each reading to the commit that accounts for it: the first one of its kind after the reading's own landing."""
     with Committer(lake) as committer:
+        # a follower that falls behind must not look the faster for what it has left
+        landed, waiting = committer.query("SELECT (SELECT count(*) FROM lake.raw_readings), (SELECT count(*) FROM lake.dirty)").fetchall()[0]
+        if landed != sent or waiting:
+            raise AssertionError(f"{landed:,} of {sent:,} readings have landed, and {waiting:,} marks wait to be accounted for")
         found = committer.query("""
             WITH spans AS (SELECT node, device, batch, max(ts_ms) AS last_ms FROM lake.reading_bounds GROUP BY ALL),
             follows AS (SELECT *, lag(last_ms) OVER (PARTITION BY node, device ORDER BY last_ms) AS before_ms FROM spans),
