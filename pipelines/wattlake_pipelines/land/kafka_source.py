@@ -183,13 +183,11 @@ class KafkaSource:
             if gone and not self._accept_gap:
                 raise _gap(whole, position)
             here = whole.end if upto is None else min(whole.end, upto.get(whole.partition, 0))
-            end = max(start, min(here, start + left))
-            # one that is empty is booked too: what it drops before it is landed for the first time is a gap then
+            end = max(start, min(here, start + max(0, left)))
+            # one of which nothing is taken yet is booked too: what it drops before it is landed for the first time is a gap then
             if end > start or gone or whole.partition not in positions:
                 found += _cut(replace(whole, start=start, end=end, gone=gone), pieces)
                 left -= end - start
-            if left <= 0:
-                break
         return found
 
 

@@ -357,7 +357,7 @@ def test_ranges_that_threads_of_one_worker_read_at_once_are_each_whole(topics: T
     log = Log(tmp_path / "log")
     readings(log, 400)
     topics.ship(tmp_path / "log")
-    ranges = [part for part in topics.source().plan({}, 2**30, 16) if part.topic == "readings"]
+    ranges = [part for part in topics.source().plan({}, 2**30, 16) if part.topic == "readings" and part.end > part.start]
     assert len(ranges) == 16
     with ThreadPoolExecutor(8) as threads:
         read = list(threads.map(lambda part: [item.offset for item in part.read()], ranges))
