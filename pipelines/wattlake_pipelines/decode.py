@@ -136,9 +136,7 @@ def _arrow(payload: bytes | memoryview, kind: Kind) -> Decoded:
         values = source.column(names.index(column.name))
         columns.append(values if values.type == target else _converted(values, column, target))
     table = pa.Table.from_arrays(columns, schema=_schema(kind.name))
-    unknown = {} if len(names) <= len(columns) and known_names(kind.name).issuperset(names) else dict.fromkeys(
-        set(names) - known_names(kind.name), table.num_rows)
-    return Decoded(table, np.arange(table.num_rows), [], unknown)
+    return Decoded(table, np.arange(table.num_rows), [], dict.fromkeys(set(names) - known_names(kind.name), table.num_rows))
 
 
 def _converted(values: pa.ChunkedArray, column: Column, target: pa.DataType) -> pa.ChunkedArray:

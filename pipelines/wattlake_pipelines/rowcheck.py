@@ -138,9 +138,8 @@ def _has_nul(values: pa.ChunkedArray) -> bool:
 
 def _length_fault(values: pa.ChunkedArray, column: Column, written: Written | None) -> list[pa.ChunkedArray]:
     # almost always all texts together are shorter than the limit, or each one is looked at for a nanosecond
-    if values.nbytes <= MAX_TEXT_BYTES or (pc.max(pc.binary_length(values)).as_py() or 0) <= MAX_TEXT_BYTES:
+    if values.nbytes <= MAX_TEXT_BYTES or (pc.max(lengths := pc.binary_length(values)).as_py() or 0) <= MAX_TEXT_BYTES:
         return []
-    lengths = pc.binary_length(values)
     wrong = pc.fill_null(pc.greater(lengths, MAX_TEXT_BYTES), False)
     return [_say(wrong, f"{written.name if written else column.name} is a text of ", lengths, f" bytes, over the limit of {MAX_TEXT_BYTES}")]
 
