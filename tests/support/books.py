@@ -24,7 +24,7 @@ from wattlake_pipelines.land.seen import SCHEMA as SEEN_SCHEMA
 from wattlake_pipelines.land.source import plan
 from wattlake_pipelines.land.write_book import write_book
 from wattlake_pipelines.land.write_readings import write_readings
-from worlds import Told, write
+from worlds import Told, shuffled, write
 
 
 class Books:
@@ -114,3 +114,14 @@ class _Attempt:
 def _one_by_one(elements: Sequence[DayElement | SpreadElement], staging: Path, attempt: str, options: Sequence[str], progress: object) -> list[AccountPart]:
     del options, progress
     return [AccountPart(compute(e, staging, attempt) if isinstance(e, DayElement) else MAKERS[e.kind](e, staging, attempt), []) for e in elements]
+
+
+def at_once_and_bit_by_bit(folder: Path, told: list[Told], steps: int, seed: int) -> tuple[Books, Books]:
+    """Books of all the records at once, and those of the same in another order, in so many steps, on two shards."""
+    whole, piecemeal = Books(folder / "whole"), Books(folder / "piecemeal", shards=2)
+    whole.land_and_account(told)
+    order = shuffled(told, seed)
+    size = max(1, -(-len(order) // steps))
+    for at in range(0, len(order), size):
+        piecemeal.land_and_account(order[at : at + size])
+    return whole, piecemeal

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from books import Books
+from books import Books, at_once_and_bit_by_bit
 from oracle.energy import energy_facts
 from oracle.intervals import Settings
 from wattlake_contracts.layout import ALIAS
@@ -17,7 +17,7 @@ from wattlake_contracts.tables import FACT_ENERGY
 from wattlake_pipelines.account import dirty, element
 from wattlake_pipelines.account.dirty import find_dirty
 from wattlake_pipelines.account.references import gather
-from worlds import HOUR, T0, Told, shuffled, worlds
+from worlds import HOUR, T0, Told, worlds
 
 DAY = 24 * HOUR
 #: As long as a gap may be in these worlds of six hours.
@@ -37,12 +37,7 @@ def an_hour_is_long(monkeypatch: pytest.MonkeyPatch) -> None:
 @given(worlds(), st.integers(2, 5), st.integers(0, 99))
 def test_bit_by_bit_in_any_order_gives_the_oracles_facts(told: list[Told], steps: int, seed: int) -> None:
     with tempfile.TemporaryDirectory() as name:
-        whole, piecemeal = Books(Path(name) / "whole"), Books(Path(name) / "piecemeal", shards=2)
-        whole.land_and_account(told)
-        order = shuffled(told, seed)
-        size = max(1, -(-len(order) // steps))
-        for at in range(0, len(order), size):
-            piecemeal.land_and_account(order[at : at + size])
+        whole, piecemeal = at_once_and_bit_by_bit(Path(name), told, steps, seed)
         assert piecemeal.facts() == whole.facts()
         assert _energy(whole) == _by_oracle(whole, told)
 

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from books import Books
-from worlds import Told, shuffled, worlds
+from books import at_once_and_bit_by_bit
+from worlds import Told, worlds
 
 
 @pytest.mark.slow
@@ -19,10 +19,5 @@ from worlds import Told, shuffled, worlds
 @given(worlds(), st.integers(2, 5), st.integers(0, 99))
 def test_bit_by_bit_in_any_order_gives_the_facts_of_all_at_once(told: list[Told], steps: int, seed: int) -> None:
     with tempfile.TemporaryDirectory() as name:
-        whole, piecemeal = Books(Path(name) / "whole"), Books(Path(name) / "piecemeal", shards=2)
-        whole.land_and_account(told)
-        order = shuffled(told, seed)
-        size = max(1, -(-len(order) // steps))
-        for at in range(0, len(order), size):
-            piecemeal.land_and_account(order[at : at + size])
+        whole, piecemeal = at_once_and_bit_by_bit(Path(name), told, steps, seed)
         assert piecemeal.facts() == whole.facts()
