@@ -21,6 +21,8 @@ ALIAS = "lake"
 
 HOUR_MS = 3_600_000
 DAY_MS = 86_400_000
+#: Over a gap longer than this nothing is spread (rule 1.3): a counter read once a year is bridged, a clock that was decades off is not.
+LONGEST_GAP_MS = 400 * DAY_MS
 
 
 def catalogue(lake: Path) -> Path:

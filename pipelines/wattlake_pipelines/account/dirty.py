@@ -11,9 +11,8 @@ from dataclasses import dataclass
 import duckdb
 import pyarrow as pa
 
-from wattlake_contracts.layout import ALIAS, HOUR_MS
+from wattlake_contracts.layout import ALIAS, HOUR_MS, LONGEST_GAP_MS
 from wattlake_pipelines.account.changes import changed_spans
-from wattlake_pipelines.account.kernels.intervals import LONGEST_GAP_MS
 from wattlake_pipelines.account.references import FOREVER_MS, References
 
 #: Whether a reading counts depends on its neighbours, and theirs on theirs: this many readings

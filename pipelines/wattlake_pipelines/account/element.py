@@ -12,11 +12,10 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from wattlake_contracts.kinds import READINGS
-from wattlake_contracts.layout import DAY_MS, HOUR_MS
+from wattlake_contracts.layout import DAY_MS, HOUR_MS, LONGEST_GAP_MS
 from wattlake_contracts.tables import FACT_EMISSIONS, FACT_ENERGY
 from wattlake_pipelines.account.kernels.emissions import emission_facts
 from wattlake_pipelines.account.kernels.energy import Settings, energy_facts
-from wattlake_pipelines.account.kernels.intervals import LONGEST_GAP_MS
 from wattlake_pipelines.arrow_schema import conform, table_schema, widened
 from wattlake_pipelines.lake.committed import committed
 from wattlake_pipelines.lake.manifest import StagedFile, stage

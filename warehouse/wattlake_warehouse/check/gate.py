@@ -105,7 +105,7 @@ INVARIANTS: tuple[Gate, ...] = (
         SELECT concat('serving of ', model, ': from ', strftime(make_timestamp(from_ms * 1000), '%Y-%m-%d %H:%M'), ' to ',
                       strftime(make_timestamp(ts_ms * 1000), '%Y-%m-%d %H:%M'))
         FROM (SELECT model, ts_ms, lag(ts_ms) OVER (PARTITION BY model, node, job, site, unit, epoch ORDER BY ts_ms) AS from_ms FROM raw_serving)
-        WHERE ts_ms - from_ms > 34560000000""", (
+        WHERE ts_ms - from_ms > longest_gap_ms()""", (
         Rule("none", ("unspread",), "more than 400 days without a reading: what was counted meanwhile is in no period; was a clock years off?", blocking=False),
     )),
     Gate("jobs_without_energy", "SELECT *, concat(job, ' on ', node, if(item = '(machine)', '', ' ' || item), ': ', note) AS unread FROM jobs_without_energy", (

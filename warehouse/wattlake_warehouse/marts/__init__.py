@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from importlib.resources import files
 
+from wattlake_contracts.layout import LONGEST_GAP_MS
 from wattlake_warehouse.marts.mart import Mart, parse
 
 __all__ = ["MACROS", "MARTS", "NAMES", "OF_WHOLE_LIVES", "Mart"]
@@ -40,5 +41,5 @@ def _source(name: str) -> str:
 
 
 #: Unit conversions that every mart uses in its last step.
-MACROS = _source("units")
+MACROS = _source("units") + f"CREATE TEMP MACRO longest_gap_ms() AS {LONGEST_GAP_MS};\n"
 MARTS: dict[str, Mart] = {name: parse(name, _source(name)) for name in NAMES}

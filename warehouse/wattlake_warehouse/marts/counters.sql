@@ -77,7 +77,7 @@ steps AS (
     WINDOW series AS (PARTITION BY node, device, simulated, epoch ORDER BY ts_ms)
 ),
 judged AS (
-    SELECT s.*, step_mj < 0 AS fell, step_mj >= 0 AND length_ms > 34560000000 AS too_long,
+    SELECT s.*, step_mj < 0 AS fell, step_mj >= 0 AND length_ms > longest_gap_ms() AS too_long,
            -- over 1.5 times what the inventory says that it can draw
            coalesce(CAST(step_mj AS HUGEINT) * 2000 > CAST(max_power_mw AS HUGEINT) * 3 * length_ms, false) AS implausible
     FROM steps s LEFT JOIN accounted_devices a ON a.node = s.node AND a.device = s.device AND from_ms >= a.start_ms AND from_ms < a.end_ms

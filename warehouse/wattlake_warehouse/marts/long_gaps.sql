@@ -48,5 +48,5 @@ SELECT node,
        (ts_ms - from_ms) / 8.64e7 AS gap_d,
        step_mj AS energy_mj
 FROM steps
-WHERE ts_ms - from_ms > 34560000000 AND coalesce(step_mj >= 0, true)
+WHERE ts_ms - from_ms > longest_gap_ms() AND coalesce(step_mj >= 0, true)
 ORDER BY node, device, epoch, from_ms

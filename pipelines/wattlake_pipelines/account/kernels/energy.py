@@ -8,12 +8,13 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from wattlake_contracts.layout import LONGEST_GAP_MS
 from wattlake_contracts.tables import FACT_ENERGY
 from wattlake_pipelines.account.kernels.attribution import Records, attribute
 from wattlake_pipelines.account.kernels.cells import Hours, coverage_cuts, cut
 from wattlake_pipelines.account.kernels.counter import cumulative
 from wattlake_pipelines.account.kernels.fleet import Fleet, Inventory, numbers
-from wattlake_pipelines.account.kernels.intervals import LONGEST_GAP_MS, find_stretches
+from wattlake_pipelines.account.kernels.intervals import find_stretches
 from wattlake_pipelines.account.kernels.leaves import presence, with_rests
 from wattlake_pipelines.account.kernels.overlap import without_overlap
 from wattlake_pipelines.account.kernels.rows import energy_rows

@@ -7,15 +7,12 @@ from dataclasses import dataclass, fields
 import numpy as np
 import pyarrow as pa
 
-from wattlake_contracts.layout import DAY_MS, HOUR_MS
+from wattlake_contracts.layout import HOUR_MS
 from wattlake_pipelines.account.kernels.counter import implausible
 from wattlake_pipelines.account.kernels.fleet import Inventory
 from wattlake_pipelines.account.kernels.ranges import Bools, Ints, among, distinct, expand, group_starts
 from wattlake_pipelines.account.kernels.series import Attributes, Series
 from wattlake_pipelines.account.kernels.texts import BLOCK
-
-#: Over a gap longer than this nothing is spread (rule 1.3): a counter read once a year is bridged, a clock that was decades off is not.
-LONGEST_GAP_MS = 400 * DAY_MS
 
 #: The classes of energy, in the order in which they win where intervals overlap.
 MEASURED, INTEGRATED, ESTIMATED, IMPUTED = range(4)

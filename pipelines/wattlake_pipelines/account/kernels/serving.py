@@ -8,9 +8,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from wattlake_contracts.layout import HOUR_MS
+from wattlake_contracts.layout import HOUR_MS, LONGEST_GAP_MS
 from wattlake_contracts.tables import FACT_SERVING
-from wattlake_pipelines.account.kernels.intervals import LONGEST_GAP_MS
 from wattlake_pipelines.account.kernels.ordering import integers, tuple_ranks
 from wattlake_pipelines.account.kernels.ranges import Bools, Ints, expand, group_starts
 from wattlake_pipelines.account.kernels.rounding import rounded_share
