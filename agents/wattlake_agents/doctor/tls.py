@@ -9,7 +9,7 @@ from typing import Any
 
 from wattlake_agents.doctor.certificate import SOON_DAYS, days_left, not_after, not_after_of_file, validity
 from wattlake_agents.doctor.finding import Finding, failed, not_tried, ok, said
-from wattlake_agents.doctor.wire import HungUpError, Wire
+from wattlake_agents.doctor.wire import CLOSED, HungUpError, Wire
 from wattlake_contracts.config import KafkaConfig
 
 TLS, OWN, TRUST = "tls", "client certificate", "authorities"
@@ -74,7 +74,7 @@ class Tls:
             certificate = wire.handshake(self._context, host)
         except ssl.SSLCertVerificationError as error:
             return self._distrusted(error, server, addresses)
-        except (HungUpError, ConnectionError, ssl.SSLEOFError):
+        except (HungUpError, ConnectionError, *CLOSED):
             return failed(TLS, server, "it hangs up during the handshake", _PORT_STEP)
         except TimeoutError:
             return failed(TLS, server, f"no answer to the handshake within {self._timeout_s:g} s", "see that the broker is not frozen, and speaks TLS there")

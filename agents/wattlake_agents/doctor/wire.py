@@ -21,6 +21,8 @@ _LARGEST = 64 * 2**20
 _OBJECTION_S = 0.4
 #: What a record of TLS begins with that is an alert (RFC 8446, 5.1).
 _TLS_ALERT = b"\x15\x03"
+#: What is raised where the other side has closed the connection: which of them depends on the versions of Python and OpenSSL too.
+CLOSED = (ConnectionResetError, BrokenPipeError, ssl.SSLEOFError, ssl.SSLZeroReturnError)
 
 
 class NotKafkaError(Exception):
@@ -115,7 +117,7 @@ class Wire:
         try:
             self._socket.sendall(struct.pack(">i", len(request)) + request)
             head = self._receive(4, until)
-        except (ConnectionResetError, BrokenPipeError, ssl.SSLEOFError) as error:
+        except CLOSED as error:
             raise HungUpError from error
         if head[:2] == _TLS_ALERT:
             raise NotKafkaError("it speaks TLS", tls=True)
