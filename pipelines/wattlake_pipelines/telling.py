@@ -58,11 +58,15 @@ class Omissions:
     def tell(self, withheld: Sequence[Withheld]) -> None:
         """Say what is new in this."""
         now = {each.subject: each for each in withheld}
+        # a broker takes many partitions with it, and all of them for one reason
+        alike: dict[tuple[str, str], list[str]] = {}
         for subject, each in now.items():
             if self._told.get(subject) != each:
-                say(f"wattlake: {subject}: {each.why}; the rest is landed without it\n  next: {each.next_step}")
-        for subject in self._told.keys() - now.keys():
-            say(f"wattlake: {subject}: is landed from again")
+                alike.setdefault((each.why, each.next_step), []).append(subject)
+        for (why, next_step), subjects in alike.items():
+            say(f"wattlake: {', '.join(subjects)}: {why}; the rest is landed without {'it' if len(subjects) == 1 else 'them'}\n  next: {next_step}")
+        if back := [subject for subject in self._told if subject not in now]:
+            say(f"wattlake: {', '.join(back)}: {'is' if len(back) == 1 else 'are'} landed from again")
         self._told = now
 
 

@@ -17,7 +17,7 @@ from wattlake_contracts.kafkalog.message import Place, UnreadableError, boot_of_
 from wattlake_contracts.log_address import KafkaLog
 from wattlake_contracts.record import Damage, Meta, Record, Stored
 from wattlake_pipelines.land.kafka_consumer import consumer_for
-from wattlake_pipelines.land.kafka_topics import anyone_listens, away, extents, generations
+from wattlake_pipelines.land.kafka_topics import anyone_listens, away, extents, generations, leader_listens
 from wattlake_pipelines.land.node_keys import NO_KEYS, NodeKeys
 from wattlake_pipelines.land.source import Withheld
 
@@ -27,6 +27,8 @@ _RECORD_BYTES = 8 * 1024
 _PATIENCE_S = 60.0
 #: After so long without an answer it is asked whether a broker is there at all; one that elects a leader is, and is waited for.
 _QUIET_S = 4.0
+#: By then a partition whose leader has died has another one, or there is none that could lead it (brokers are given up after nine seconds).
+_ELECTION_S = 12.0
 #: A poll comes back with messages only; offsets that hold none are passed in silence, so it is looked so often how far it has come.
 _POLL_MS = 500
 _RAW_KEPT = 4096
@@ -96,11 +98,8 @@ class KafkaRange:
                 found = consumer.poll(timeout_ms=_POLL_MS, max_records=2_000).get(here, ())
             if found or position != stood:
                 stood, since = position, time.monotonic()
-            elif time.monotonic() - since > _QUIET_S and not anyone_listens(self.servers):
-                raise away(KafkaLog(self.servers))
-            elif time.monotonic() - since > _PATIENCE_S:
-                raise WattlakeError(f"no answer for {_PATIENCE_S:g} s at offset {position}", subject=f"{here.topic} partition {self.number}",
-                                    next_step="see that the brokers are up, then run the same command again")
+            elif time.monotonic() - since > _QUIET_S:
+                self._give_up_if_hopeless(time.monotonic() - since, position)
             for message in found:
                 if isinstance(message.value, Refused):
                     # of a batch that other ranges have a part of, each tells its own
@@ -111,6 +110,25 @@ class KafkaRange:
                 if message.offset >= self.end:
                     return
                 yield _stored(Place(self.topic, self.generation, self.number, message.offset, message.timestamp or 0), message, self.keys)
+
+    def _give_up_if_hopeless(self, silent_s: float, position: int) -> None:
+        """WattlakeError if the brokers are away, or the partition's leader is, for good; the next round goes on without what has no leader."""
+        log, subject = KafkaLog(self.servers), f"{self.config.prefix}{self.topic} partition {self.number}"
+        if not anyone_listens(self.servers):
+            raise away(log)
+        if silent_s > _PATIENCE_S:
+            raise WattlakeError(f"no answer for {_PATIENCE_S:g} s at offset {position}", subject=subject,
+                                next_step="see that the brokers are up, then run the same command again")
+        if silent_s <= _ELECTION_S:
+            return
+        try:
+            led = leader_listens(log, self.config, self.topic, self.number)
+        except WattlakeError:
+            # frozen brokers cannot say, and may go on yet
+            return
+        if not led:
+            raise WattlakeError(f"no broker that leads it answers any more, since offset {position}", subject=subject,
+                                next_step="run the same command again: all others are landed without it")
 
 
 def _stored(place: Place, message: Any, keys: NodeKeys) -> Stored | Damage:

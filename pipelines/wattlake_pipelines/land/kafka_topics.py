@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import logging
 import socket
-from collections.abc import Iterator, Mapping, Sequence
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -14,11 +15,14 @@ from wattlake_contracts.errors import WattlakeError
 from wattlake_contracts.kafkalog.security import connection
 from wattlake_contracts.kinds import TOPICS
 from wattlake_contracts.log_address import KafkaLog
+from wattlake_pipelines.land.kafka_offsets import offsets
 from wattlake_pipelines.land.source import Withheld
 
 #: Codes of Kafka's protocol (protocol guide, "Error codes"): there is no such topic; one may not even look at it.
 _UNKNOWN, _DENIED = 3, 29
 _CONNECT_S = 2.0
+#: What any broker knows is asked so often, for the client may choose one that is down; next time it chooses another.
+_TRIES, _BETWEEN_S = 4, 0.3
 
 
 @dataclass(frozen=True)
@@ -33,7 +37,7 @@ class Extent:
 
 
 class Held(NamedTuple):
-    """What a log on Kafka holds. cluster: the cluster's id. withheld: the topics that are not among the extents, and why."""
+    """What a log on Kafka holds. cluster: the cluster's id. withheld: the topics and partitions that are not among the extents, and why."""
 
     cluster: str
     extents: list[Extent]
@@ -41,31 +45,47 @@ class Held(NamedTuple):
 
 
 def extents(log: KafkaLog, config: KafkaConfig) -> Held:
-    """The partitions of the topics that this principal may read. WattlakeError if no broker answers, or there is nothing that it may read.
+    """The partitions of the topics that this principal may read, as far as they have a leader that answers.
 
-    Messages of a transaction that is still open, and all after them, are not there yet.
+    WattlakeError if no broker answers, or there is nothing that may be read now. Messages of a transaction that is still open, and all
+    after them, are not there yet.
     """
     from kafka import TopicPartition
-    from kafka.admin import OffsetSpec
 
     with _asked(log, config) as admin:
-        cluster = str(admin.describe_cluster()["cluster_id"])
-        described = admin.describe_topics([config.prefix + t for t in TOPICS])
-        withheld = tuple(w for w in (_withheld(topic, config) for topic in described) if w is not None)
+        cluster = str(_of_any(admin.describe_cluster)["cluster_id"])
+        described = _described(admin, config, TOPICS)
+        withheld = [w for w in (_withheld(topic, config) for topic in described) if w is not None]
         if len(withheld) == len(described):
             raise _nothing(log, described, withheld)
         left_out = {w.subject for w in withheld}
-        places = {TopicPartition(t["name"], p["partition_index"]): (t["name"].removeprefix(config.prefix), str(t["topic_id"]))
-                  for t in described if t["name"] not in left_out for p in t["partitions"]}
-        first = admin.list_partition_offsets(dict.fromkeys(places, OffsetSpec.EARLIEST))
-        last = admin.list_partition_offsets(dict.fromkeys(places, OffsetSpec.LATEST), isolation_level="read_committed")
-    return Held(cluster, [Extent(*places[place], place.partition, first[place].offset, last[place].offset) for place in sorted(places)], withheld)
+        generation = {t["name"]: str(t["topic_id"]) for t in described if t["name"] not in left_out}
+        told = offsets(admin, {TopicPartition(t["name"], p["partition_index"]): p["leader_id"]
+                               for t in described if t["name"] in generation for p in t["partitions"]})
+    if told.untold and not told.held:
+        raise away(log) if not anyone_listens(log.servers) else WattlakeError(
+            "none of its partitions can be read now: " + next(iter(told.untold.values())), subject=str(log), next_step=_BROKERS_UP)
+    withheld += [Withheld(f"{place.topic} partition {place.partition}", why, _BROKERS_UP) for place, why in sorted(told.untold.items())]
+    return Held(cluster, [Extent(place.topic.removeprefix(config.prefix), generation[place.topic], place.partition, first, end)
+                          for place, (first, end) in sorted(told.held.items())], tuple(withheld))
+
+
+_BROKERS_UP = "see that all brokers are up; what waits there is landed once a leader answers"
+
+
+def leader_listens(log: KafkaLog, config: KafkaConfig, topic: str, number: int) -> bool:
+    """Whether a partition has a leader to which one can connect. topic: without prefix. WattlakeError if no broker can say."""
+    with _asked(log, config) as admin:
+        [described] = _described(admin, config, [topic])
+        brokers = {b["broker_id"]: f"{b['host']}:{b['port']}" for b in _of_any(admin.describe_cluster)["brokers"]}
+    leader = next((p["leader_id"] for p in described["partitions"] if p["partition_index"] == number), -1)
+    return leader in brokers and anyone_listens([brokers[leader]])
 
 
 def generations(log: KafkaLog, config: KafkaConfig, topics: Sequence[str]) -> dict[str, str]:
     """Topic, without prefix → its id now; those that are not there have none. WattlakeError if no broker answers."""
     with _asked(log, config) as admin:
-        described = admin.describe_topics([config.prefix + topic for topic in topics])
+        described = _described(admin, config, topics)
     return {t["name"].removeprefix(config.prefix): str(t["topic_id"]) for t in described if not t.get("error_code")}
 
 
@@ -83,6 +103,23 @@ def anyone_listens(servers: Sequence[str]) -> bool:
         with suppress(OSError), socket.create_connection((host.strip("[]"), int(port)), timeout=_CONNECT_S):
             return True
     return False
+
+
+def _described(admin: Any, config: KafkaConfig, topics: Sequence[str]) -> list[dict[str, Any]]:
+    """What the brokers say of topics, given without prefix."""
+    found: list[dict[str, Any]] = _of_any(lambda: admin.describe_topics([config.prefix + topic for topic in topics]))
+    return found
+
+
+def _of_any(ask: Callable[[], Any]) -> Any:
+    """What any broker can answer."""
+    from kafka.errors import KafkaConnectionError
+
+    for _ in range(_TRIES - 1):
+        with suppress(KafkaConnectionError):
+            return ask()
+        time.sleep(_BETWEEN_S)
+    return ask()
 
 
 @contextmanager
