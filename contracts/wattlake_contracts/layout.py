@@ -12,6 +12,8 @@ DATA = "data"
 STAGING = "staging"
 #: Held by the one committer.
 LOCK = "committer.lock"
+#: What is asked of the committer that holds the lock, and what it answers.
+REQUESTS = "requests"
 #: Room kept back, so that a full disk can still be tidied up: deleting needs some too.
 RESERVE = "reserve"
 #: The lake's layout. A lake of a newer layout is not touched by an older Wattlake.

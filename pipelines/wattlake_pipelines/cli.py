@@ -165,7 +165,8 @@ def _follow(committer: Committer, source: Source, every_s: float, round_bytes: i
         say(f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}  {done.rows:,} rows of {done.records:,} records in {done.rounds:,} rounds, {done.rejects:,} rejected")
 
     done = follow(committer, source, every_s=every_s, round_bytes=round_bytes, stop=stop, options=beam, pieces=ranges, heard=heard,
-                  failed=lambda error: say(f"wattlake: {error}\n  it is tried again"), withheld=Omissions().tell)
+                  failed=lambda error: say(f"wattlake: {error}\n  it is tried again"), withheld=Omissions().tell,
+                  asked=lambda what: say(f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}  {what}"))
     say(f"stopped: {done.rows:,} rows of {done.records:,} records in {done.rounds:,} rounds, {done.rejects:,} rejected, {done.failures:,} rounds failed")
 
 

@@ -12,8 +12,11 @@ import duckdb
 
 from wattlake_contracts.errors import WattlakeError
 from wattlake_pipelines.account.account import account
+from wattlake_pipelines.lake import request_files
+from wattlake_pipelines.lake.answer_requests import answer_requests
 from wattlake_pipelines.lake.committer import Committer, SupersededError
 from wattlake_pipelines.lake.maintain import maintain
+from wattlake_pipelines.lake.request_files import RequestFolderError
 from wattlake_pipelines.lake.room import room_in
 from wattlake_pipelines.land.kafka_source import GapError
 from wattlake_pipelines.land.land import land
@@ -26,6 +29,8 @@ _MAINTAIN_ROUNDS = 40
 _KEEP_DAYS = 7.0
 #: A broker that is away is waited for ten seconds by each try as well.
 _FIRST_RETRY_S, _LAST_RETRY_S = 1.0, 8.0
+#: So often it is looked between rounds whether something is asked.
+_LOOK_S = 1.0
 
 
 @dataclass
@@ -45,21 +50,31 @@ class Followed:
 
 def follow(committer: Committer, source: Source, *, every_s: float, round_bytes: int, stop: threading.Event, options: Sequence[str] = (), pieces: int = 1,
            heard: Callable[[Followed], None] | None = None, failed: Callable[[WattlakeError], None] | None = None,
-           withheld: Callable[[Sequence[Withheld]], None] | None = None) -> Followed:
+           withheld: Callable[[Sequence[Withheld]], None] | None = None, asked: Callable[[str], None] | None = None) -> Followed:
     """Land and account what comes, each every_s seconds or as fast as it goes, until stop is set; a round that is begun is ended.
 
-    What fails and may pass (brokers away, a full disk) is told and tried again. GapError and a newer
-    committer end it: both need somebody's decision. withheld: hears after each round what could not be landed from.
+    Between rounds it does what other processes ask. What fails and may pass (brokers away, a full disk) is told and tried again.
+    GapError and a newer committer end it: both need somebody's decision. withheld: hears after each round what could not be landed
+    from. asked: hears what was asked, and what came of it.
     """
     done = Followed()
     # what has landed and is not accounted for yet, as where accounting failed, or was killed before this began; what is not told of yet
     behind, untold = True, False
     retry_s = _FIRST_RETRY_S
     limit = min(round_bytes, ROUND_BYTES)
+    unusable = ""
     while not stop.is_set():
         began = time.monotonic()
         try:
             with room_in(committer.lake):
+                try:
+                    answer_requests(committer, asked)
+                    unusable = ""
+                except RequestFolderError as error:
+                    # nothing of the log waits for that; it is told once
+                    if failed is not None and unusable != str(error):
+                        failed(error)
+                    unusable = str(error)
                 landed = land(committer, source, round_bytes=limit, pieces=pieces, options=options, max_rounds=1)
                 if withheld is not None:
                     withheld(landed.withheld)
@@ -89,5 +104,16 @@ def follow(committer: Committer, source: Source, *, every_s: float, round_bytes:
         if untold and heard is not None:
             heard(done)
             untold = False
-        stop.wait(max(0.0, every_s - (time.monotonic() - began)))
+        _pause(stop, began + every_s, committer)
     return done
+
+
+def _pause(stop: threading.Event, until: float, committer: Committer) -> None:
+    """Wait for the next round: until then, or until something is asked."""
+    while not stop.is_set() and (left := until - time.monotonic()) > 0:
+        stop.wait(min(left, _LOOK_S))
+        try:
+            if request_files.waiting(committer.lake):
+                return
+        except RequestFolderError:  # the next round tells it
+            pass

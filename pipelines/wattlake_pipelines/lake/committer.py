@@ -125,9 +125,12 @@ class Committer:
                 shutil.rmtree(folder, ignore_errors=True)
 
     @contextmanager
-    def attempt(self) -> Iterator[tuple[str, Path]]:
-        """(name, folder) of an attempt, for files not committed yet; whatever comes of it, the folder goes."""
-        name = uuid4().hex[:12]
+    def attempt(self, of: str = "") -> Iterator[tuple[str, Path]]:
+        """(name, folder) of an attempt, for files not committed yet; whatever comes of it, the folder goes.
+
+        of: what the name begins with, where it is to be found again among the commits.
+        """
+        name = of + uuid4().hex[:12]
         folder = self.staging(name)
         try:
             yield name, folder

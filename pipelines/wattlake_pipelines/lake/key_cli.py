@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from wattlake_contracts import config as configuration
+from wattlake_contracts.errors import UsageError
 from wattlake_contracts.log_address import lake_root
 from wattlake_contracts.options import ConfigOption, FormatOption, LakeOption, TakeOverOption, check_format, emit, say
 
 if TYPE_CHECKING:
-    from wattlake_pipelines.lake.committer import Committer
+    from wattlake_pipelines.lake.keys import Change
 
 app = typer.Typer(rich_markup_mode=None, no_args_is_help=True, context_settings={"help_option_names": ["-h", "--help"]},
                   help="The public keys of nodes that sign their records, with which landing checks these.")
@@ -22,16 +22,16 @@ app = typer.Typer(rich_markup_mode=None, no_args_is_help=True, context_settings=
 NodeArgument = Annotated[str, typer.Argument(help="The node's name, as agent.node has it.", metavar="NODE", show_default=False)]
 
 
-@contextmanager
-def _writing(root: Path, *, take_over: bool) -> Iterator[Committer]:
-    from wattlake_pipelines.lake import meta
-    from wattlake_pipelines.lake.committer import Committer
+def _change(root: Path, change: Change, *, take_over: bool) -> None:
+    from wattlake_pipelines.lake.change_keys import change_keys
     from wattlake_pipelines.lake.room import room_in
 
+    try:
+        change.node.encode()
+    except UnicodeEncodeError as error:
+        raise UsageError("is no name of a node", subject=repr(change.node[:100]), next_step="give it as agent.node has it, in UTF-8") from error
     with room_in(root):
-        meta.read(root)
-        with Committer(root, take_over=take_over) as committer:
-            yield committer
+        change_keys(root, change, take_over=take_over, told=say)
 
 
 def _show(root: Path, node: str | None, form: str) -> list[list[object]]:
@@ -55,7 +55,7 @@ def add(node: NodeArgument,
 
     It holds for all that has not landed from Kafka yet. So let the node sign first, land what it has
     sent unsigned, and then add the key. A node may have several keys: add the next one before the
-    node signs with it. Not while a run writes to the lake: stop a follower first.
+    node signs with it. A follower goes on meanwhile: it does this between two of its rounds.
 
     Example: wattlake lake key add gpu-01 "$(ssh gpu-01 wattlake log key --public signing.pem)"
     """
@@ -65,8 +65,7 @@ def add(node: NodeArgument,
     check_format(form)
     begin_ms, until_ms = given_instant(begin, "--from"), given_instant(until, "--to")
     root = lake_root(configuration.load(config), lake)
-    with _writing(root, take_over=take_over) as committer:
-        keys.add(committer, node, public_key, begin_ms, until_ms)
+    _change(root, keys.Add(node, public_key, begin_ms, until_ms), take_over=take_over)
     _show(root, node, form)
 
 
@@ -101,8 +100,7 @@ def end(node: NodeArgument,
     check_format(form)
     at_ms = given_instant(at, "--at")
     root = lake_root(configuration.load(config), lake)
-    with _writing(root, take_over=take_over) as committer:
-        keys.end(committer, node, public_key, at_ms)
+    _change(root, keys.End(node, public_key, time.time_ns() // 1_000_000 if at_ms is None else at_ms), take_over=take_over)
     if all(row[3] is not None for row in _show(root, node, form)):
         say(f"each key of node {node} ends; what it writes down after that is rejected, unless `wattlake lake key add` gives it another, "
             "or `wattlake lake key waive` lets it write unsigned")
@@ -116,6 +114,5 @@ def waive(node: NodeArgument, config: ConfigOption = None, lake: LakeOption = No
 
     check_format(form)
     root = lake_root(configuration.load(config), lake)
-    with _writing(root, take_over=take_over) as committer:
-        keys.waive(committer, node)
+    _change(root, keys.Waive(node), take_over=take_over)
     _show(root, node, form)

@@ -27,6 +27,10 @@ _BYTES = 512
 _EVERY_S = 1.0
 
 
+class AtWorkError(WattlakeError):
+    """Another committer holds the lake."""
+
+
 @dataclass(frozen=True)
 class Holder:
     """Who is at work. since_ms: since when. progress_ms, step: when it last came on, and to where."""
@@ -46,8 +50,8 @@ class Lock:
     """The lock of a lake, held from the making of this object until `close`.
 
     Between the two, `settle` is to be called while the catalogue is locked for writing: until then
-    another one may still come first. WattlakeError if another committer is at work and take_over is
-    not wanted, or the lake cannot be written.
+    another one may still come first. AtWorkError if another committer is at work and take_over is
+    not wanted; WattlakeError if the lake cannot be written.
     """
 
     def __init__(self, lake: Path, *, take_over: bool = False) -> None:
@@ -116,11 +120,11 @@ def living_epochs(lake: Path) -> set[int]:
     return {epoch for epoch, _ in _earlier(lake / LOCK)}
 
 
-def at_work(lake: Path, holder: Holder | None) -> WattlakeError:
+def at_work(lake: Path, holder: Holder | None) -> AtWorkError:
     """What to say of a lake that another committer holds."""
     who, stop = (f": {holder}", f"stop it (kill {holder.pid})") if holder is not None else ("", "stop it")
-    return WattlakeError(f"another committer is at work{who}", subject=str(lake),
-                         next_step=f"wait for it, or {stop}; one that is frozen or cannot be reached is shut out by running this with --take-over")
+    return AtWorkError(f"another committer is at work{who}", subject=str(lake),
+                       next_step=f"wait for it, or {stop}; one that is frozen or cannot be reached is shut out by running this with --take-over")
 
 
 def stuck(lake: Path, holders: list[Holder]) -> WattlakeError:
