@@ -36,7 +36,7 @@ MAX_ENVELOPE_BYTES = 4 * 2**20
 #: Longer ones are no names: they would be kept in memory as long as the reader runs.
 MAX_HEADER_BYTES, MAX_NAME_BYTES = 64 * 1024, 1000
 #: The headers of a record of ours, in their order.
-_OURS = ("ce_specversion", "ce_id", "ce_source", "ce_type", "ce_dataschema", "ce_time", "content-type")
+OURS = ("ce_specversion", "ce_id", "ce_source", "ce_type", "ce_dataschema", "ce_time", "content-type")
 #: 9999-12-31, so that any time there is a date for can be told
 _LATEST_MS = 253_402_300_799_999
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -96,19 +96,28 @@ def told_ms(appended_ms: int) -> int:
 
 def from_message(place: Place, key: bytes | None, value: bytes | None, headers: Headers) -> Record:
     """The record that a message is; UnreadableError if it is none, whatever its bytes are. A signature is not looked at."""
+    value = checked(key, value)
+    return ours(place, value, headers) or from_checked(place, key, value, headers)
+
+
+def checked(key: bytes | None, value: bytes | None) -> bytes:
+    """The value of a message that may be a record; UnreadableError if it is none, whatever its headers are."""
     if value is None:
         raise UnreadableError("a message without a value: nothing is deleted by its key here")
     if not value:
         raise UnreadableError("an empty message")
     if key is not None and len(key) > MAX_NAME_BYTES:
         raise UnreadableError(f"a key of {len(key)} bytes is over the limit of {MAX_NAME_BYTES}")
-    return _ours(place, value, headers) or _any(place, key, value, headers)
+    return value
 
 
-def _ours(place: Place, value: bytes, headers: Headers) -> Record | None:
-    """The record that a message is whose headers are as to_message makes them, without looking at each; None if they are not."""
-    if len(headers) != len(_OURS):
-        if len(headers) != len(_OURS) + 1 or headers[-1][0] != SIGNATURE or len(headers[-1][1] or b"") > MAX_NAME_BYTES:
+def ours(place: Place, value: bytes, headers: Headers) -> Record | None:
+    """The record that a message is whose headers are as to_message makes them, without looking at each; None if they are not.
+
+    But for the digits at the end of ce_id and for ce_time, what it gives follows from the topic and the headers alone.
+    """
+    if len(headers) != len(OURS):
+        if len(headers) != len(OURS) + 1 or headers[-1][0] != SIGNATURE or len(headers[-1][1] or b"") > MAX_NAME_BYTES:
             return None
         headers = headers[:-1]
     spec, (id_name, ce_id), source, event_type, schema, (time_name, ce_time), content = headers
@@ -120,7 +129,7 @@ def _ours(place: Place, value: bytes, headers: Headers) -> Record | None:
     writer, _, seq = ce_id.rpartition(b"/")
     if not seq.isdigit() or len(seq) > 18 or (meta := _meta_of_ours(place.topic, writer, spec, source, event_type, schema, content)) is None:
         return None
-    return Record(meta, int(seq), _instant_ms(ce_time.decode(errors="replace"), place.timestamp_ms), value)
+    return Record(meta, int(seq), instant_ms(ce_time.decode(errors="replace"), place.timestamp_ms), value)
 
 
 @lru_cache(maxsize=1024)
@@ -128,7 +137,7 @@ def _meta_of_ours(topic: str, writer: bytes, *fixed: tuple[str, bytes]) -> Meta 
     """What all messages of a writer of ours and kind have in common; None if they are to be looked at one by one."""
     said = _texts(fixed)
     content_type = said.get("content-type", "")
-    if tuple(name for name, _ in fixed) != (_OURS[0], *_OURS[2:5], _OURS[6]) or content_type.partition(";")[0].strip().lower() in {BATCH, STRUCTURED}:
+    if tuple(name for name, _ in fixed) != (OURS[0], *OURS[2:5], OURS[6]) or content_type.partition(";")[0].strip().lower() in {BATCH, STRUCTURED}:
         return None
     try:
         kind, version = _kind_and_version(said["ce_dataschema"], said["ce_type"], topic)
@@ -138,8 +147,8 @@ def _meta_of_ours(topic: str, writer: bytes, *fixed: tuple[str, bytes]) -> Meta 
     return Meta(kind, node, boot, version, content_type)
 
 
-def _any(place: Place, key: bytes | None, value: bytes, headers: Headers) -> Record:
-    """The record that any message with a value is, looked at header by header."""
+def from_checked(place: Place, key: bytes | None, value: bytes, headers: Headers) -> Record:
+    """The record that any message is whose key and value are `checked`, looked at header by header; UnreadableError if it is none."""
     said = _texts(headers)
     content_type = said.get("content-type", JSON)
     plain_type = content_type.partition(";")[0].strip().lower()
@@ -148,7 +157,7 @@ def _any(place: Place, key: bytes | None, value: bytes, headers: Headers) -> Rec
     if plain_type == STRUCTURED:
         return _structured(place, key, value)
     kind, version = _kind_and_version(said.get("ce_dataschema", ""), said.get("ce_type", ""), place.topic)
-    appended_ms = _instant_ms(said.get("ce_time", ""), place.timestamp_ms)
+    appended_ms = instant_ms(said.get("ce_time", ""), place.timestamp_ms)
     ce_id = said.get("ce_id", "")
     if ce_id and said.get("ce_source") == "/wattlake":
         node, boot, seq = _identity(ce_id)
@@ -169,7 +178,7 @@ def _structured(place: Place, key: bytes | None, value: bytes) -> Record:
         raise UnreadableError("a CloudEvent without data")
     kind, version = _kind_and_version(event.dataschema, event.type, place.topic)
     node, boot, seq = _identity(event.id) if event.source == "/wattlake" else _foreign(place, key, event.source, event.id)
-    return Record(Meta(kind, node, boot, version, event.datacontenttype), seq, _instant_ms(event.time, place.timestamp_ms), payload)
+    return Record(Meta(kind, node, boot, version, event.datacontenttype), seq, instant_ms(event.time, place.timestamp_ms), payload)
 
 
 def _texts(headers: Headers) -> Mapping[str, str]:
@@ -239,7 +248,7 @@ def boot_of_place(generation: str, partition: int) -> str:
     return BY_PLACE + sha256(f"{generation}/{partition}".encode()).hexdigest()[:24]
 
 
-def _instant_ms(text: str, otherwise_ms: int) -> int:
+def instant_ms(text: str, otherwise_ms: int) -> int:
     """RFC 3339 as epoch ms; what Kafka says of the message where there is none."""
     if not text:
         return max(otherwise_ms, 0)

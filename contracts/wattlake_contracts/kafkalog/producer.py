@@ -16,7 +16,9 @@ from wattlake_contracts.log_address import KafkaLog
 _NEVER_MS = 2**31 - 1
 #: How long a call may wait for what the brokers say of a topic.
 _METADATA_MS = 5_000
-_BATCH_BYTES = 256 * 1024
+#: Before compression. A backlog goes in batches of this size, and packs the better the larger they are; even where nothing can be packed it is
+#: less than the 1,048,588 bytes that a topic takes unless told otherwise (Kafka's documentation, "max.message.bytes").
+_BATCH_BYTES = 960 * 1024
 #: No time at all: brokers refuse one that is too far from their own where a topic takes the writers' times. A record tells its own in ce_time.
 _NO_TIME = -1
 

@@ -1,7 +1,8 @@
 """kafka-python's batches of messages, read within bounds: whoever may write must not be able to end or to fill the one who lands.
 
-`install` puts these classes where kafka-python's own are, which unpack whatever comes as a whole. What is over a bound, or
-is no batch or message at all, comes as a message whose value is `Refused`; those around it come as they are.
+`install` puts these classes where kafka-python's own are, which unpack whatever comes as a whole. The value of a message is `Sealed`:
+its headers are read by whoever makes a record of it. What is over a bound, or is no batch or message at all, comes as a message whose
+value is `Refused`; those around it come as they are.
 """
 
 from __future__ import annotations
@@ -18,14 +19,13 @@ from kafka.record.default_records import DefaultRecord, DefaultRecordBatch
 from kafka.record.util import decode_varint
 
 from wattlake_pipelines.decode import MAX_PAYLOAD_BYTES
+from wattlake_pipelines.land.kafka_headers import Sealed
 from wattlake_pipelines.land.unpack import UnpackError, unpack
 
 #: A writer's batch is some 100 KB before it is packed, and 1 MB where it is set to be large.
 BATCH_BYTES = 64 * 2**20
 #: When so much has been unpacked, a poll comes back with what it has; what was fetched beyond is fetched again.
 _POLL_BYTES = 64 * 2**20
-#: Each header costs Python a hundred bytes, and a writer two.
-_MAX_HEADERS = 1000
 _RAW_KEPT = 4096
 _poll = threading.local()
 
@@ -56,10 +56,9 @@ def bounded() -> Iterator[None]:
 class _Batch(DefaultRecordBatch):  # type: ignore[misc]  # kafka-python has no types
     """A batch, unpacked when its first message is asked for."""
 
-    _buffer: bytearray
+    _buffer: bytearray | memoryview
     _pos: int
     _num_records: int
-    _next_record_index: int
     _decompressed: bool
 
     def __iter__(self) -> Iterator[Any]:
@@ -69,35 +68,16 @@ class _Batch(DefaultRecordBatch):  # type: ignore[misc]  # kafka-python has no t
         except UnpackError as error:
             yield self._refused(self.base_offset, self.last_offset, f"a batch of messages {error}", packed)
             return
-        least = self.base_offset
-        while self._next_record_index < self._num_records:
-            begin, offset = self._pos, least
+        least, begin = self.base_offset, self._pos
+        for _ in range(self._num_records):
             try:
-                length, start = decode_varint(self._buffer, begin)
-                end = start + length
-                if not start < end <= len(self._buffer):
-                    raise CorruptRecordError("its length is not that of a message")
-                stated, problem = self._glance(start)
-                if not least <= stated <= self.last_offset:
-                    raise CorruptRecordError(f"its offset is not one of those from {least} to {self.last_offset}")
-                offset, least = stated, stated + 1
-                message = None if problem else self._whole()
+                message, begin = self._message(begin, least)
             except (CorruptRecordError, ValueError, IndexError) as error:
                 # where the next one begins is not known
-                yield self._refused(offset, self.last_offset, f"the rest of a batch of messages cannot be read: {error}", self._raw(begin))
+                yield self._refused(least, self.last_offset, f"the rest of a batch of messages cannot be read: {error}", self._raw(begin))
                 return
-            if message is None:
-                message = self._refused(offset, offset, problem or "the name of a header is not UTF-8", self._raw(begin, end))
-                self._pos = end
-            self._next_record_index += 1
+            least = message.offset + 1
             yield message
-
-    def _whole(self) -> Any:
-        """The next message; None if only the name of a header is none."""
-        try:
-            return self._read_msg()
-        except UnicodeDecodeError:
-            return None
 
     def _raw(self, begin: int, end: int | None = None) -> bytes:
         return bytes(self._buffer[begin : begin + _RAW_KEPT][: None if end is None else end - begin])
@@ -111,22 +91,32 @@ class _Batch(DefaultRecordBatch):  # type: ignore[misc]  # kafka-python has no t
                 _poll.unpacked_bytes += len(self._buffer)
         self._decompressed = True
 
-    def _glance(self, pos: int) -> tuple[int, str | None]:
-        """(the offset of the message that begins here, after its length; why it is refused), before anything of it is copied."""
+    def _message(self, begin: int, least: int) -> tuple[Any, int]:
+        """(the message that begins here, where the next one does). Nothing of it is copied before its sizes are known."""
         buffer = self._buffer
-        for _ in ("attributes", "timestamp"):
-            _, pos = decode_varint(buffer, pos)
+        length, start = decode_varint(buffer, begin)
+        end = start + length
+        if not start < end <= len(buffer):
+            raise CorruptRecordError("its length is not that of a message")
+        _, pos = decode_varint(buffer, start)
+        since, pos = decode_varint(buffer, pos)
         delta, pos = decode_varint(buffer, pos)
         offset = self.base_offset + delta
+        if not least <= offset <= self.last_offset:
+            raise CorruptRecordError(f"its offset is not one of those from {least} to {self.last_offset}")
+        found: list[bytes | None] = []
         for what in ("key", "value"):
             size, pos = decode_varint(buffer, pos)
             if size > MAX_PAYLOAD_BYTES:
-                return offset, f"a message with a {what} of {size} bytes is over the limit of {MAX_PAYLOAD_BYTES}"
+                why = f"a message with a {what} of {size} bytes is over the limit of {MAX_PAYLOAD_BYTES}"
+                return self._refused(offset, offset, why, self._raw(begin, end)), end
+            if size > end - pos:
+                raise CorruptRecordError(f"it ends within its {what}")
+            found.append(bytes(buffer[pos : pos + size]) if size >= 0 else None)
             pos += max(size, 0)
-        headers, pos = decode_varint(buffer, pos)
-        if headers > _MAX_HEADERS:
-            return offset, f"a message with {headers} headers is over the limit of {_MAX_HEADERS}"
-        return offset, None
+        key, value = found
+        timestamp = self.max_timestamp if self.timestamp_type == self.LOG_APPEND_TIME else self.first_timestamp + since
+        return DefaultRecord(length, offset, timestamp, self.timestamp_type, key, Sealed(value, bytes(buffer[pos:end])), []), end
 
     def _refused(self, first: int, last: int, reason: str, raw: bytes) -> Any:
         return DefaultRecord(0, last, self.max_timestamp, self.timestamp_type, None, Refused(first, reason, raw), [])

@@ -17,6 +17,7 @@ from wattlake_contracts.kafkalog.message import Place, UnreadableError, boot_of_
 from wattlake_contracts.log_address import KafkaLog
 from wattlake_contracts.record import Damage, Meta, Record, Stored
 from wattlake_pipelines.land.kafka_consumer import consumer_for
+from wattlake_pipelines.land.kafka_headers import Headers, Sealed, read_headers
 from wattlake_pipelines.land.kafka_topics import anyone_listens, away, extents, generations, leader_listens
 from wattlake_pipelines.land.node_keys import NO_KEYS, NodeKeys
 from wattlake_pipelines.land.source import Withheld
@@ -93,6 +94,7 @@ class KafkaRange:
         from wattlake_pipelines.land.kafka_batches import Refused, bounded
 
         stood, since = self.start, time.monotonic()
+        headers = Headers()
         while (position := consumer.position(here)) < self.end:
             with bounded():
                 found = consumer.poll(timeout_ms=_POLL_MS, max_records=2_000).get(here, ())
@@ -109,7 +111,7 @@ class KafkaRange:
                     continue
                 if message.offset >= self.end:
                     return
-                yield _stored(Place(self.topic, self.generation, self.number, message.offset, message.timestamp or 0), message, self.keys)
+                yield _stored(Place(self.topic, self.generation, self.number, message.offset, message.timestamp or 0), message, self.keys, headers)
 
     def _give_up_if_hopeless(self, silent_s: float, position: int) -> None:
         """WattlakeError if the brokers are away, or the partition's leader is, for good; the next round goes on without what has no leader."""
@@ -131,14 +133,27 @@ class KafkaRange:
                                 next_step="run the same command again: all others are landed without it")
 
 
-def _stored(place: Place, message: Any, keys: NodeKeys) -> Stored | Damage:
+def _stored(place: Place, message: Any, keys: NodeKeys, headers: Headers) -> Stored | Damage:
     try:
-        record: Record = from_message(place, message.key, message.value, message.headers or ())
+        record, signed_with = _record(place, message, keys, headers)
         if keys:
-            keys.check(record, message.headers or ())
+            keys.check(record, signed_with)
     except UnreadableError as error:
-        return Damage(place.offset, 1, "", 0, str(error), bytes(message.value or b"")[:_RAW_KEPT], lost=False)
+        return Damage(place.offset, 1, "", 0, str(error), _first_bytes(message.value), lost=False)
     return Stored(place.offset, record, 0, crc32c.crc32c(record.payload, _crc_of(record.meta)))
+
+
+def _record(place: Place, message: Any, keys: NodeKeys, headers: Headers) -> tuple[Record, Sequence[tuple[str, bytes | None]]]:
+    """(the record that a message is, its headers where a signature is asked for)."""
+    if isinstance(message.value, Sealed):
+        record = headers.record(place, message.key, message.value)
+        return record, read_headers(message.value.headers)[0] if keys else ()
+    # of a format before Kafka 0.11, read by kafka-python's own class
+    return from_message(place, message.key, message.value, message.headers or ()), message.headers or ()
+
+
+def _first_bytes(value: Sealed | bytes | None) -> bytes:
+    return bytes((value.value if isinstance(value, Sealed) else value) or b"")[:_RAW_KEPT]
 
 
 @lru_cache(maxsize=1024)

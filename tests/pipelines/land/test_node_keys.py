@@ -17,6 +17,7 @@ from wattlake_contracts.kafkalog.message import Place, UnreadableError, from_mes
 from wattlake_contracts.kafkalog.signature import HEADER
 from wattlake_contracts.kafkalog.signing import Signer, public_text
 from wattlake_contracts.record import ARROW, JSON, Damage, Meta, Record, Stored
+from wattlake_pipelines.land.kafka_headers import Headers
 from wattlake_pipelines.land.kafka_source import KafkaRange, _stored
 from wattlake_pipelines.land.node_keys import NO_KEYS, NodeKey, NodeKeys, keys_of
 from wattlake_pipelines.land.piece import ReadingPiece, unpack
@@ -45,7 +46,7 @@ def signed(record: Record, signer: Signer | None) -> Message:
 
 
 def read(message: Message, keys: NodeKeys = KEYS, topic: str = "jobs") -> Stored | Damage:
-    return _stored(Place(topic, "g", 0, 3, T0), Came(*message), keys)
+    return _stored(Place(topic, "g", 0, 3, T0), Came(*message), keys, Headers())
 
 
 def reason(message: Message, keys: NodeKeys = KEYS) -> str:
@@ -157,7 +158,7 @@ class Given(KafkaRange):
 
     def read(self) -> Iterator[Stored | Damage]:
         for offset, came in enumerate(self.messages):
-            yield _stored(Place(self.topic, "g", 0, offset, T0), came, self.keys)
+            yield _stored(Place(self.topic, "g", 0, offset, T0), came, self.keys, Headers())
 
 
 def landed(topic: str, messages: Sequence[Message], keys: NodeKeys = KEYS) -> tuple[list[tuple[str, int]], list[tuple[str, str]], list[tuple[str, int]]]:
