@@ -51,19 +51,53 @@ class RowReject(NamedTuple):
     body: str
 
 
+class Part(NamedTuple):
+    """Rows of a table that holds those of other records, too: from `start`, so many. To cut them out costs more than to decode them."""
+
+    whole: pa.Table
+    start: int
+    num_rows: int
+
+    @property
+    def table(self) -> pa.Table:
+        """These rows alone."""
+        return self.whole.slice(self.start, self.num_rows)
+
+
+def part_of(table: pa.Table) -> Part:
+    """All of a table."""
+    return Part(table, 0, table.num_rows)
+
+
+def joined(parts: Sequence[Part]) -> pa.Table:
+    """The rows of all parts, in their order; at least one part."""
+    found: list[Part] = []
+    for part in parts:
+        if found and found[-1].whole is part.whole and found[-1].start + found[-1].num_rows == part.start:
+            found[-1] = Part(part.whole, found[-1].start, found[-1].num_rows + part.num_rows)
+        else:
+            found.append(part)
+    return pa.concat_tables([part.table for part in found]).combine_chunks()
+
+
 class Decoded(NamedTuple):
     """A record's rows.
 
-    table: the rows that could be read, exactly the columns of the kind with their Arrow types; not
+    part: the rows that could be read, exactly the columns of the kind with their Arrow types; not
     yet checked against the contract's bounds. rows: the number of each in the record (int64).
     rejects: the others. unknown: columns that the kind does not have, which are left out, and in how
     many rows each stands.
     """
 
-    table: pa.Table
+    part: Part
     rows: np.ndarray
     rejects: list[RowReject]
     unknown: Mapping[str, int]
+
+    @property
+    def table(self) -> pa.Table:
+        """The rows that could be read, as a table of their own."""
+        return self.part.table
 
 
 class _Rows(NamedTuple):
@@ -136,7 +170,7 @@ def _arrow(payload: bytes | memoryview, kind: Kind) -> Decoded:
         values = source.column(names.index(column.name))
         columns.append(values if values.type == target else _converted(values, column, target))
     table = pa.Table.from_arrays(columns, schema=_schema(kind.name))
-    return Decoded(table, np.arange(table.num_rows), [], dict.fromkeys(set(names) - known_names(kind.name), table.num_rows))
+    return Decoded(part_of(table), np.arange(table.num_rows), [], dict.fromkeys(set(names) - known_names(kind.name), table.num_rows))
 
 
 def _converted(values: pa.ChunkedArray, column: Column, target: pa.DataType) -> pa.ChunkedArray:
@@ -254,19 +288,19 @@ def _together(found: list[tuple[int, _Rows]], kind: Kind) -> Iterator[tuple[int,
         # one of them cannot be used: find out which
         for number, made in found:
             try:
-                yield number, Decoded(_table(made.structs, kind), *made[1:])
+                yield number, Decoded(part_of(_table(made.structs, kind)), *made[1:])
             except DecodeError as error:
                 yield number, DecodeError(error.reason)
         return
     at = 0
     for number, made in found:
-        yield number, Decoded(whole.slice(at, len(made.structs)), *made[1:])
+        yield number, Decoded(Part(whole, at, len(made.structs)), *made[1:])
         at += len(made.structs)
 
 
 def _json(payload: bytes | memoryview, kind: Kind) -> Decoded:
     made = _json_structs(payload, kind)
-    return Decoded(_table(made.structs, kind), *made[1:])
+    return Decoded(part_of(_table(made.structs, kind)), *made[1:])
 
 
 def _json_structs(payload: bytes | memoryview, kind: Kind) -> _Rows:

@@ -18,7 +18,7 @@ from wattlake_contracts.kinds import KINDS, READINGS
 from wattlake_contracts.record import Damage, Meta, Record, Stored, control_character
 from wattlake_contracts.tables import SET_ASIDE
 from wattlake_pipelines.arrow_schema import kind_schema
-from wattlake_pipelines.decode import MAX_BODY_BYTES, Decoded, DecodeError, NotYetError, decode_all
+from wattlake_pipelines.decode import MAX_BODY_BYTES, Decoded, DecodeError, NotYetError, Part, decode_all, joined, part_of
 from wattlake_pipelines.land.messages import Messages, by_shard
 from wattlake_pipelines.land.piece import BOOK_RECORDS, LATER, LEFT_OUT, UNKNOWN_COLUMNS, pack
 from wattlake_pipelines.land.source import Range
@@ -111,11 +111,11 @@ def read_range(where: Range, shards: int) -> Iterator[tuple[int, bytes]]:
         rejects.gone(where)
     others: list[Record] = []
     others_bytes = 0
-    by_kind: dict[str, list[tuple[Record, pa.Table]]] = {}
+    by_kind: dict[str, list[tuple[Record, Part]]] = {}
     identities: list[tuple[str, str, str, int, int, int, str | None]] = []
     well_named: set[Meta] = set()
     guarded = pa.array(where.keys.nodes, pa.string())
-    readings = Messages(lambda found: _checked(READINGS, found, rejects, guarded))
+    readings = Messages(lambda found: _checked(READINGS, [(record, part_of(table)) for record, table in found], rejects, guarded))
     unknown: list[tuple[Record, int, pa.Table]] = []
     unknown_bytes = 0
     #: the columns left out of messages of a form
@@ -174,10 +174,10 @@ def _of_later_versions(rejects: _Rejects) -> Iterator[pa.Table]:
         yield pa.table(dict(zip(UNKNOWN_COLUMNS.names, map(pa.array, zip(*columns, strict=True)), strict=True))).replace_schema_metadata({"kind": LEFT_OUT})
 
 
-def _sort_in(by_kind: dict[str, list[tuple[Record, pa.Table]]], records: list[Record], rejects: _Rejects) -> None:
+def _sort_in(by_kind: dict[str, list[tuple[Record, Part]]], records: list[Record], rejects: _Rejects) -> None:
     """Add the rows of these records to those of their kinds; of their bytes only the first are still of use."""
     for record, decoded in _decoded(records, rejects):
-        by_kind.setdefault(record.meta.kind, []).append((replace(record, payload=bytes(record.payload[:_BODY_KEPT])), decoded.table))
+        by_kind.setdefault(record.meta.kind, []).append((replace(record, payload=bytes(record.payload[:_BODY_KEPT])), decoded.part))
 
 
 def _told(rows: list[dict[str, object]]) -> pa.Table:
@@ -208,15 +208,15 @@ def _decoded(records: list[Record], rejects: _Rejects) -> Iterator[tuple[Record,
         for bad in decoded.rejects:
             rejects.record(record, bad.reason, bad.row, bad.body)
         rejects.unknown_columns(record.meta.kind, decoded.unknown)
-        if decoded.table.num_rows:
+        if decoded.part.num_rows:
             yield record, decoded
 
 
-def _checked(kind: Kind, found: Sequence[tuple[Record, pa.Table]], rejects: _Rejects, guarded: pa.Array) -> tuple[pa.Table, np.ndarray]:
+def _checked(kind: Kind, found: Sequence[tuple[Record, Part]], rejects: _Rejects, guarded: pa.Array) -> tuple[pa.Table, np.ndarray]:
     """(good rows, the number of the record that each came in). guarded: nodes that only their own records may tell of."""
     # messages are many and small: as one piece they are checked at once
-    table = pa.concat_tables([t for _, t in found]).combine_chunks()
-    record_of = np.repeat(np.arange(len(found)), [t.num_rows for _, t in found])
+    table = joined([part for _, part in found])
+    record_of = np.repeat(np.arange(len(found)), [part.num_rows for _, part in found])
     earliest = min(record.appended_ms for record, _ in found)
     strange = [] if not len(guarded) else _in_its_name(table, guarded, pa.array([record.meta.node for record, _ in found]).take(pa.array(record_of)))
     checked = check(table, kind, earliest, faults=strange)
@@ -245,7 +245,7 @@ def _in_its_name(table: pa.Table, guarded: pa.Array, writer: pa.Array) -> list[p
     return [pc.if_else(pc.fill_null(wrong, False), reason, pa.scalar(None, pa.string()))]
 
 
-def _with_identity(kind: Kind, found: list[tuple[Record, pa.Table]], rejects: _Rejects, guarded: pa.Array) -> pa.Table:
+def _with_identity(kind: Kind, found: list[tuple[Record, Part]], rejects: _Rejects, guarded: pa.Array) -> pa.Table:
     """Good rows of a kind with the identity of their record; the kind's name in the schema's metadata."""
     good, record_of = _checked(kind, found, rejects, guarded)
     identity = {
