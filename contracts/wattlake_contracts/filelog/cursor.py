@@ -28,6 +28,11 @@ def load(folder: Path) -> list[Span]:
     return spans if spans and crc == _crc(spans) else [(0, None)]
 
 
+def given(folder: Path) -> list[int]:
+    """The offsets that it names: no record comes after it that has a lower one."""
+    return [offset for span in load(folder) for offset in span if offset is not None]
+
+
 def store(folder: Path, spans: list[Span]) -> None:
     """Keep them. OSError is passed on: the cursor of before is then still there."""
     fresh = folder / f".{CURSOR}.{os.getpid()}"

@@ -45,6 +45,8 @@ class LogWriter:
         self._pending: list[bytes] = []
         #: whether the mark tells of all that is durable, and the folder durably of the segment that is written
         self._marked = self._listed = False
+        #: whether the mark on the disk itself tells of that segment
+        self._kept_mark = True
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             self._lock = os.open(self.folder / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
@@ -68,8 +70,9 @@ class LogWriter:
         found = segments(self.folder)
         mark = read_mark(self.folder)
         self.first_offset = found[0][0] if found else (mark[0] if mark else 0)
-        self.next_offset = max(mark[0] if mark else 0, self.first_offset)
-        keep = 0
+        # a power cut may leave an old mark, and a last segment without a record; but its name was durable before any record in it was
+        # accepted, and what a cursor says is shipped was given out: readers would pass over new records under such offsets
+        found_next, keep, stump_bytes = found[-1][0] if found else 0, 0, 0
         if found:
             base, path = found[-1]
             raw = path.read_bytes()
@@ -78,8 +81,17 @@ class LogWriter:
             keep = mark[2] if mark and mark[1] == base and mark[2] <= len(raw) else 0
             for item in scan(raw, memoryview(raw), path.name, base, base, base, 2**63, {}):
                 if isinstance(item, Stored):
-                    self.next_offset = max(self.next_offset, item.offset + 1)
+                    found_next = max(found_next, item.offset + 1)
                     keep = max(keep, item.end)
+            stump_bytes = len(raw) - min(keep, len(raw))
+        self.next_offset = max(found_next, mark[0] if mark else 0, *cursor.given(self.folder))
+        if mark is None:
+            # a mark is on the disk before the first record, so that only a damaged disk loses it: how many records stood in what
+            # cannot be read there nobody knows, and their offsets are not given again
+            self.next_offset = max(self.next_offset, found_next + stump_bytes // HEADER_BYTES)
+        # what the segments do not say must outlast the next power cut
+        self._kept_mark = mark is not None and self.next_offset == found_next
+        if found:
             self._open(base, path, min(keep, len(raw)))
         else:
             self._open(self.next_offset, self.folder / segment_name(self.next_offset), 0)
@@ -159,6 +171,9 @@ class LogWriter:
         if not self._marked:
             _write_all(self._mark, encode_mark(self.next_offset, self._base, self._size), 0)
             self._marked = True
+        if not self._kept_mark:
+            _sync_data(self._mark)
+            self._kept_mark = True
 
     def _roll(self) -> None:
         try:
@@ -168,7 +183,7 @@ class LogWriter:
             return  # no room for a new segment: the old one goes on growing
         _close(self._file)
         self._file, self._base, self._size = new, self.next_offset, 0
-        self._listed = self._marked = False
+        self._listed = self._marked = self._kept_mark = False
 
     def _trim(self, max_bytes: int) -> None:
         found = segments(self.folder)
@@ -192,6 +207,8 @@ class LogWriter:
             self.sync()
             if self._file != _SHUT:
                 with suppress(OSError):  # the next writer finds what is durable without the mark
+                    # what a writer leaves behind is to be seen after a power cut too, though none comes after it
+                    self._kept_mark = False
                     self._make_up()
         finally:
             self._give_up()
