@@ -11,9 +11,10 @@ import pytest
 UNITS = Path(__file__).resolve().parents[2] / "infra" / "systemd"
 SERVICES = ("wattlake-agent.service", "wattlake-account.service")
 
-pytestmark = pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="systemd-analyze is not installed here")
+judged = pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="systemd-analyze is not installed here")
 
 
+@judged
 def test_the_units_are_well_formed(tmp_path: Path, wattlake: Path) -> None:
     for unit in (*UNITS.glob("*.service"), *UNITS.glob("*.timer")):
         (tmp_path / unit.name).write_text(unit.read_text().replace("/opt/wattlake/bin/wattlake", str(wattlake)))
@@ -21,6 +22,7 @@ def test_the_units_are_well_formed(tmp_path: Path, wattlake: Path) -> None:
     assert (done.returncode, done.stderr) == (0, "")
 
 
+@judged
 @pytest.mark.parametrize("service", SERVICES)
 def test_the_services_are_locked_down(service: str) -> None:
     # of 100; systemd calls anything up to 20 "OK", and an unhardened service has 96
@@ -44,3 +46,12 @@ def test_a_document_that_a_unit_names_is_one_that_is_installed() -> None:
             if line.startswith("Documentation="):
                 named = line.removeprefix("Documentation=").split()
                 assert all(uri.startswith("https://") or uri.removeprefix("file:") in installs for uri in named), line
+
+
+def test_who_has_the_log_on_kafka_is_told_how_a_service_reaches_it() -> None:
+    shut_in = [service for service in SERVICES if "IPAddressDeny=any" in (UNITS / service).read_text()]
+    assert shut_in == list(SERVICES)
+    told = (UNITS / "README.md").read_text()
+    assert "IPAddressAllow=" in told
+    assert all(service in told for service in shut_in)
+    assert "infra/systemd/README.md" in (UNITS.parents[1] / "docs" / "operating-kafka.md").read_text()

@@ -18,7 +18,8 @@ FOR_EVER = -1
 
 RETENTION, SIZE, IN_SYNC = "retention.ms", "max.message.bytes", "min.insync.replicas"
 TIMESTAMP, COMPRESSION, CLEANUP, RETENTION_BYTES = "message.timestamp.type", "compression.type", "cleanup.policy", "retention.bytes"
-SETTINGS = (RETENTION, SIZE, IN_SYNC, TIMESTAMP, COMPRESSION, CLEANUP, RETENTION_BYTES)
+UNCLEAN = "unclean.leader.election.enable"
+SETTINGS = (RETENTION, SIZE, IN_SYNC, TIMESTAMP, COMPRESSION, CLEANUP, RETENTION_BYTES, UNCLEAN)
 
 
 @dataclass(frozen=True)
@@ -92,7 +93,10 @@ def topic_set(config: KafkaConfig, asked: Asked, brokers: int) -> list[Wanted]:
             TIMESTAMP: "LogAppendTime",
             COMPRESSION: "producer",
             CLEANUP: "delete",
-            **({RETENTION_BYTES: str(FOR_EVER)} if kept else {}),
+            # a topic that drops by size drops what nobody has landed yet
+            RETENTION_BYTES: str(FOR_EVER),
+            # a leader that lacks the latest records would take the end of the log with it, though it was acknowledged
+            UNCLEAN: "false",
         }
         found.append(Wanted(config.prefix + topic, partitions, replication, settings, exactly))
     return found
@@ -120,7 +124,7 @@ def differences(wanted: Wanted, there: Topic, settings: Mapping[str, str]) -> li
 
 
 def _enough(name: str, given: str, wanted: str, *, exactly: bool) -> bool:
-    if exactly or name in (TIMESTAMP, COMPRESSION, CLEANUP):
+    if exactly or name in (TIMESTAMP, COMPRESSION, CLEANUP, UNCLEAN):
         return given == wanted
     if name in (RETENTION, RETENTION_BYTES):
         return given == str(FOR_EVER) or (wanted != str(FOR_EVER) and int(given) >= int(wanted))

@@ -40,7 +40,8 @@ def test_every_topic_has_its_settings() -> None:
         assert w.settings[IN_SYNC] == "2"
         kept = w.name in ("x.reference", "x.nodes")
         assert w.settings[RETENTION] == ("-1" if kept else str(7 * DAY))
-        assert w.settings.get("retention.bytes") == ("-1" if kept else None)
+        assert w.settings["retention.bytes"] == "-1"
+        assert w.settings["unclean.leader.election.enable"] == "false"
 
 
 @pytest.mark.parametrize(("brokers", "replication", "in_sync"), [(1, 1, "1"), (2, 2, "1"), (3, 3, "2"), (5, 3, "2")])
@@ -83,7 +84,8 @@ def test_acknowledgements_by_more_brokers_than_there_are_copies_are_amiss() -> N
 
 
 @pytest.mark.parametrize(("name", "value"), [("message_timestamp_type", "CreateTime"), ("cleanup_policy", "compact"), ("compression_type", "gzip"),
-                                             ("max_message_bytes", "1000"), ("retention_ms", str(DAY)), ("min_insync_replicas", "1")])
+                                             ("max_message_bytes", "1000"), ("retention_ms", str(DAY)), ("min_insync_replicas", "1"),
+                                             ("retention_bytes", "1000000"), ("unclean_leader_election_enable", "true")])
 def test_a_setting_that_loses_or_refuses_data_is_told(name: str, value: str) -> None:
     assert amiss(wanted(), there(), **{name: value}).keys() == {name.replace("_", ".")}
 
