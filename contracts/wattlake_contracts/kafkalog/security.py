@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 from pathlib import Path
 
 from wattlake_contracts.config import KafkaConfig
@@ -24,6 +25,10 @@ def connection(log: KafkaLog, config: KafkaConfig) -> dict[str, object]:
         for key, argument in (("ca_file", "ssl_cafile"), ("cert_file", "ssl_certfile"), ("key_file", "ssl_keyfile")):
             if path := getattr(config, key):
                 found[argument] = _readable(Path(path), key)
+        if config.key_file:
+            _not_everyones(Path(config.key_file), "kafka.key_file")
+        elif config.cert_file and b"PRIVATE KEY" in _content(Path(config.cert_file), "cert_file"):
+            _not_everyones(Path(config.cert_file), "kafka.cert_file, which holds a private key,")
         if config.key_password_file:
             found["ssl_password"] = secret(Path(config.key_password_file), "kafka.key_password_file")
     if config.security_protocol == "SASL_SSL":
@@ -61,11 +66,24 @@ def _readable(path: Path, key: str) -> str:
     return str(path)
 
 
-def secret(path: Path, what: str) -> str:
-    """The first line of a file that not everyone may read. what: what names the file to its user. UsageError if there is no such line."""
+def _content(path: Path, key: str) -> bytes:
     try:
-        if path.stat().st_mode & 0o004:
-            raise UsageError(f"{what} can be read by everyone", subject=str(path), next_step=f"chmod o-rwx {path}")
+        return path.read_bytes()
+    except OSError as error:
+        raise UsageError(f"kafka.{key} cannot be read: {error.strerror}", subject=str(path), next_step="give a PEM file") from error
+
+
+def _not_everyones(path: Path, what: str) -> None:
+    """UsageError if everyone may read or write a file; its group may. what: what names the file to its user. OSError if it cannot be seen."""
+    if can := [verb for verb, bit in (("read", stat.S_IROTH), ("written", stat.S_IWOTH)) if path.stat().st_mode & bit]:
+        step = f"chmod o-rwx {path}" + ("; if others could read it, make another" if "read" in can else "; see that it is still yours")
+        raise UsageError(f"{what} can be {' and '.join(can)} by everyone", subject=str(path), next_step=step)
+
+
+def secret(path: Path, what: str) -> str:
+    """The first line of a file that not everyone may read or write. what: what names the file to its user. UsageError if there is no such line."""
+    try:
+        _not_everyones(path, what)
         lines = path.read_text(encoding="utf-8").splitlines()
     except OSError as error:
         raise UsageError(f"{what} cannot be read: {error.strerror}", subject=str(path),
