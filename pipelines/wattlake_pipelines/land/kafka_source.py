@@ -20,10 +20,9 @@ from wattlake_pipelines.land.kafka_consumer import consumer_for
 from wattlake_pipelines.land.kafka_headers import Headers, Sealed, read_headers
 from wattlake_pipelines.land.kafka_topics import anyone_listens, away, extents, generations, leader_listens
 from wattlake_pipelines.land.node_keys import NO_KEYS, NodeKeys
-from wattlake_pipelines.land.source import Withheld
+from wattlake_pipelines.land.share import Shares
+from wattlake_pipelines.land.source import Measured, Withheld
 
-#: The brokers do not say how large a stretch of offsets is; a record of a minute's readings of a node is about so large.
-_RECORD_BYTES = 8 * 1024
 #: A broker that gives nothing for so long has failed the range, and with it the round.
 _PATIENCE_S = 60.0
 #: After so long without an answer it is asked whether a broker is there at all; one that elects a leader is, and is waited for.
@@ -58,6 +57,7 @@ class KafkaRange:
     end: int
     gone: int = 0
     keys: NodeKeys = NO_KEYS
+    bound_bytes: int = 0
 
     @property
     def partition(self) -> str:
@@ -171,6 +171,7 @@ class KafkaSource:
     def __init__(self, log: KafkaLog, config: KafkaConfig, *, accept_gap: bool = False) -> None:
         self._log, self._config, self._accept_gap = log, config, accept_gap
         self._held = extents(log, config)
+        self._shares = Shares()
 
     @property
     def identity(self) -> str:
@@ -200,28 +201,32 @@ class KafkaSource:
                 raise WattlakeError("the topic was deleted or made anew while it was read; nothing of it was landed", subject=self._config.prefix + topic,
                                     next_step="run the same command again")
 
+    def learn(self, measured: Sequence[Measured]) -> None:
+        """See Source."""
+        self._shares.learn(measured)
+
     def plan(self, positions: Mapping[str, int], max_bytes: int, pieces: int = 1, upto: Mapping[str, int] | None = None) -> list[KafkaRange]:
         """See Source. GapError if records went before they were landed, or may have, unless that is accepted."""
         held = self._look()
         if any(positions.get(whole.partition, 0) > whole.end for whole in held):
             time.sleep(_SETTLE_S)
             held = self._look()
-        found: list[KafkaRange] = []
-        left = max(1, max_bytes // _RECORD_BYTES)
+        waiting = []
         for whole in held:
             # what a partition dropped before anyone landed from it was never this lake's
             position = positions.get(whole.partition, whole.start)
             start = min(max(whole.start, position), whole.end)
-            gone = start - position
-            if gone and not self._accept_gap:
+            if start != position and not self._accept_gap:
                 raise _gap(whole, position)
-            here = whole.end if upto is None else min(whole.end, upto.get(whole.partition, 0))
-            end = max(start, min(here, start + max(0, left)))
+            end = whole.end if upto is None else min(whole.end, upto.get(whole.partition, 0))
+            waiting.append(replace(whole, start=start, end=max(start, end), gone=start - position))
+        found: list[KafkaRange] = []
+        for part, records in zip(waiting, self._shares.divide(max_bytes, [(part.topic, part.end - part.start) for part in waiting]), strict=True):
             # one of which nothing is taken yet is booked too: what it drops before it is landed for the first time is a gap then
-            if end > start or gone or whole.partition not in positions:
-                found += _cut(replace(whole, start=start, end=end, gone=gone), pieces)
-                left -= end - start
-        return found
+            if records or part.gone or part.partition not in positions:
+                found += _cut(replace(part, end=part.start + records), pieces)
+        bounds = self._shares.bounds(max_bytes, [(part.topic, part.end - part.start) for part in found])
+        return [replace(part, bound_bytes=bound) for part, bound in zip(found, bounds, strict=True)]
 
 
 def _gap(whole: KafkaRange, position: int) -> GapError:

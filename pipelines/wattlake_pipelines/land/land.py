@@ -18,11 +18,11 @@ from wattlake_pipelines.arrow_schema import table_schema
 from wattlake_pipelines.lake.committer import Committer
 from wattlake_pipelines.lake.manifest import Manifest, stage
 from wattlake_pipelines.land.node_keys import node_keys
-from wattlake_pipelines.land.pipeline import EVENT_FILES, SEEN_FILE, land_pipeline
-from wattlake_pipelines.land.proof import proven
+from wattlake_pipelines.land.pipeline import EVENT_FILES, SEEN_FILE, Part, land_pipeline
+from wattlake_pipelines.land.proof import proven, span
 from wattlake_pipelines.land.seen import SCHEMA as SEEN_SCHEMA
 from wattlake_pipelines.land.seen import are_events, cut_back, stage_events
-from wattlake_pipelines.land.source import FileSource, Range, Source, Withheld
+from wattlake_pipelines.land.source import FileSource, Measured, Range, Source, Withheld
 from wattlake_pipelines.land.take_up import take_up
 
 
@@ -64,7 +64,9 @@ def land(committer: Committer, log: Source | Path, *, round_bytes: int, pieces: 
         withheld |= {each.subject: each for each in source.withheld}
         if not ranges:
             break
-        made, left_out = land_round(committer, source, ranges, options)
+        if (done := land_round(committer, source, ranges, options)) is None:
+            continue
+        made, left_out = done
         rounds, records = rounds + 1, records + sum(r.end - r.start for r in ranges)
         rows, rejects = rows + made.rows, rejects + made.rejects
         unknown.update(left_out)
@@ -73,26 +75,43 @@ def land(committer: Committer, log: Source | Path, *, round_bytes: int, pieces: 
     return Landed(rounds, records, rows, rejects, tuple(withheld.values()), unknown)
 
 
-def land_round(committer: Committer, source: Source, ranges: Sequence[Range], options: Sequence[str]) -> tuple[Manifest, dict[tuple[str, str], int]]:
-    """Land these ranges in one commit; give its manifest, and what Landed says of unknown columns."""
+def land_round(committer: Committer, source: Source, ranges: Sequence[Range], options: Sequence[str]) -> tuple[Manifest, dict[tuple[str, str], int]] | None:
+    """Land these ranges in one commit; give its manifest, and what Landed says of unknown columns.
+
+    None, and nothing is committed, where any of them was too much for a round: the source has heard of it, and plans less.
+    """
     with committer.attempt() as (attempt, staging):
-        manifest, unknown = _land(committer, ranges, staging, attempt, options)
+        seen, parts = _read(committer, ranges, staging, attempt, options)
+        read = [r for p in parts for r in p.read]
+        by_span = {span(where): where for where in ranges}
+        source.learn([Measured(by_span[r.span], r.reached, r.weight_bytes) for r in read if r.span in by_span])
+        if any(not r.is_whole for r in read):
+            return None
+        manifest, unknown = _manifest(ranges, seen, parts, staging, attempt)
         source.confirm(ranges)
         committer.commit(manifest)
     return manifest, unknown
 
 
-def _land(committer: Committer, ranges: Sequence[Range], staging: Path, attempt: str,
-          options: Sequence[str]) -> tuple[Manifest, dict[tuple[str, str], int]]:
+def _read(committer: Committer, ranges: Sequence[Range], staging: Path, attempt: str, options: Sequence[str]) -> tuple[pa.Table, list[Part]]:
+    """(the book of what was seen before, what the workers have made of the ranges)."""
     seen = _seen(committer)
-    ends_lost = [where for where in ranges if where.gone < 0]
-    for where in ends_lost:
+    for where in _ends_lost(ranges):
         seen = cut_back(seen, where.place, where.start)
     pq.write_table(seen, staging / SEEN_FILE)
     events = committer.query(f"SELECT path FROM {ALIAS}.files WHERE table_name = ?", [SEEN_EVENTS.name]).fetchall()
     (staging / EVENT_FILES).write_bytes(msgspec.json.encode([str(committer.lake / path) for (path,) in events]))
     keys = node_keys(committer)
-    parts = land_pipeline([part.with_keys(keys) for part in ranges] if keys else ranges, committer.shards, staging, attempt, committer.next_batch(), options)
+    return seen, land_pipeline([part.with_keys(keys) for part in ranges] if keys else ranges, committer.shards, staging, attempt, committer.next_batch(),
+                               options)
+
+
+def _ends_lost(ranges: Sequence[Range]) -> list[Range]:
+    return [where for where in ranges if where.gone < 0]
+
+
+def _manifest(ranges: Sequence[Range], seen: pa.Table, parts: Sequence[Part], staging: Path, attempt: str) -> tuple[Manifest, dict[tuple[str, str], int]]:
+    ends_lost = _ends_lost(ranges)
     files = tuple(f for p in parts for f in p.files)
     if ends_lost and seen.num_rows and not any(f.table == SEEN.name for f in files):
         files += (stage(SEEN.name, seen.cast(table_schema(SEEN)), staging, f"{attempt}-cut.parquet", day_ms=0, shard=0),)

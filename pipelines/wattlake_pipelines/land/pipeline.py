@@ -18,6 +18,7 @@ from wattlake_pipelines.land.piece import ReadingPiece
 from wattlake_pipelines.land.proof import RangeRead, span, with_proof, without_proof
 from wattlake_pipelines.land.read_range import BOOK, read_range
 from wattlake_pipelines.land.source import Range
+from wattlake_pipelines.land.weight import Weight
 from wattlake_pipelines.land.write_book import write_book
 from wattlake_pipelines.land.write_readings import write_readings
 from wattlake_pipelines.worker_error import told
@@ -51,7 +52,7 @@ class ReadRange(beam.DoFn):
 
     Readings wait in the staging folder, not in the runner: that would copy them eight times over.
     A range that is read again writes files of other names; what nothing names goes with the folder.
-    What goes to the book comes last, and bears the proof that all the rest was read and how it is called.
+    What goes to the book comes last, and bears the proof that all the rest was read and how it is called; or that it was too much.
     """
 
     def __init__(self, shards: int, staging: str) -> None:
@@ -60,9 +61,10 @@ class ReadRange(beam.DoFn):
     def process(self, element: Range) -> Iterator[tuple[int, bytes]]:
         """Read one range."""
         pieces: list[str] = []
-        for shard, raw in read_range(element, self._shards):
+        weight = Weight(element.start, element.bound_bytes)
+        for shard, raw in read_range(element, self._shards, weight):
             if shard == BOOK:
-                yield shard, with_proof(raw, RangeRead(span(element), pieces))
+                yield shard, with_proof(raw, RangeRead(span(element), pieces, weight.reached, weight.bytes))
                 continue
             pieces.append(PIECE.format(uuid4().hex))
             (Path(self._staging) / pieces[-1]).write_bytes(raw)

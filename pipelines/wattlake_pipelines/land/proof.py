@@ -25,10 +25,17 @@ class UnprovenError(WattlakeError):
 
 @dataclass(frozen=True)
 class RangeRead:
-    """A worker has read a range to its end. pieces: the names of all that it made of its readings."""
+    """A worker has read a range, up to offset `reached`. pieces: the names of all that it made of its readings. weight_bytes: see Weight."""
 
     span: Span
     pieces: list[str]
+    reached: int
+    weight_bytes: int = 0
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether it was read to its end; else it was too much for a round."""
+        return self.reached == self.span[3]
 
 
 def span(where: Range) -> Span:
@@ -55,7 +62,7 @@ def proven(ranges: Sequence[Range], read: Sequence[RangeRead], written: Collecti
     read: what the workers say of ranges. written: the pieces that went into files. UnprovenError if a
     range is missing, is not the one that was asked for, or a piece got lost or came twice.
     """
-    asked, told = [span(r) for r in ranges], [r.span for r in read]
+    asked, told = [span(r) for r in ranges], [r.span for r in read if r.is_whole]
     if sorted(asked) != sorted(told):
         missing, strange = sorted(set(asked) - set(told)), sorted(set(told) - set(asked))
         which = missing or strange or sorted(s for s in set(told) if told.count(s) > 1)

@@ -22,6 +22,7 @@ from wattlake_pipelines.decode import MAX_BODY_BYTES, Decoded, DecodeError, NotY
 from wattlake_pipelines.land.messages import Messages, by_shard
 from wattlake_pipelines.land.piece import BOOK_RECORDS, LATER, LEFT_OUT, UNKNOWN_COLUMNS, pack
 from wattlake_pipelines.land.source import Range
+from wattlake_pipelines.land.weight import Weight
 from wattlake_pipelines.rowcheck import check
 
 #: A record's first bytes kept with its reject: enough to see what it was.
@@ -32,14 +33,15 @@ _NAMES_KEPT, _NAME_KEPT = 100, 100
 BOOK = -1
 #: Messages of a form not seen yet are decoded together up to so many bytes: then their forms are known.
 _UNKNOWN_BYTES = 1 << 20
-#: Messages of other kinds wait to be decoded together up to so many bytes: few need more, and one may be sixteen megabytes of blanks.
-_WAITING_BYTES = 32 << 20
+#: Messages of other kinds wait to be decoded together up to so many bytes: few need more, and what they become is known only then.
+_WAITING_BYTES = 4 << 20
 
 
 class _Rejects:
     """Collects what cannot be used, with its place and reason, and the columns that are left out of what can."""
 
-    def __init__(self) -> None:
+    def __init__(self, weight: Weight) -> None:
+        self.weight = weight
         self.rows: list[dict[str, object]] = []
         self.later: list[Record] = []
         self.unknown: Counter[tuple[str, str]] = Counter()
@@ -55,17 +57,20 @@ class _Rejects:
         """A record, or one row of it."""
         place = record.ce_id if row is None else f"{record.ce_id} row {row + 1}"
         kept = _first_bytes(record) if body is None else body
+        self.weight.reject(len(kept))
         self.rows.append({"kind": record.meta.kind, "place": place, "reason": reason, "body": kept, "writer": record.meta.node,
                           "boot": record.meta.boot, "seq": record.seq, "appended_ms": record.appended_ms, "crc": record.crc})
 
     def unnamed(self, where: Range, item: Stored, what: str, name: str) -> None:
         """A record whose identity cannot be written down."""
+        self.weight.reject(_BODY_KEPT)
         self.rows.append({"kind": None, "place": f"{where.partition} offset {item.offset}",
                           "reason": f"the record's {what} {name[:200]!r} holds a control character",
                           "body": _first_bytes(item.record), "writer": None, "boot": None, "seq": None, "appended_ms": None})
 
     def damage(self, where: Range, damage: Damage) -> None:
         """A stretch of the log that cannot be read."""
+        self.weight.reject(len(damage.raw))
         at = f" ({damage.segment} at byte {damage.position})" if damage.segment else ""
         self.rows.append({"kind": None, "place": f"{where.partition} offset {damage.offset}{at}",
                           "reason": f"{damage.records} records lost: {damage.reason}" if damage.lost else damage.reason,
@@ -104,9 +109,14 @@ def shard_of(node: str, shards: int) -> int:
     return crc32(node.encode()) % shards
 
 
-def read_range(where: Range, shards: int) -> Iterator[tuple[int, bytes]]:
-    """Yield (shard, bytes of a ReadingPiece) and one (BOOK, bytes of records, rejects and the other kinds' rows)."""
-    rejects = _Rejects()
+def read_range(where: Range, shards: int, weight: Weight | None = None) -> Iterator[tuple[int, bytes]]:
+    """Yield (shard, bytes of a ReadingPiece) and one (BOOK, bytes of records, rejects and the other kinds' rows).
+
+    weight: of a range that begins; it says then how far it was read, and what it weighs. Where it becomes too much reading ends
+    before the range does, with nothing in the book.
+    """
+    weight = weight or Weight(where.start)
+    rejects = _Rejects(weight)
     if where.gone:
         rejects.gone(where)
     others: list[Record] = []
@@ -121,6 +131,11 @@ def read_range(where: Range, shards: int) -> Iterator[tuple[int, bytes]]:
     #: the columns left out of messages of a form
     left_out: dict[tuple[Meta, int], Mapping[str, int]] = {}
     for item in where.read():
+        # of a single record it can never be
+        if weight.is_too_much:
+            yield BOOK, pack((BOOK_RECORDS.empty_table(), REJECT_SCHEMA.empty_table()))
+            return
+        weight.reached = item.offset + (item.records if isinstance(item, Damage) else 1)
         if isinstance(item, Damage):
             rejects.damage(where, item)
             continue
@@ -135,10 +150,13 @@ def read_range(where: Range, shards: int) -> Iterator[tuple[int, bytes]]:
         if meta.kind != READINGS.name:
             others.append(replace(record, crc=item.crc))
             others_bytes += len(record.payload)
+            weight.waits(len(record.payload))
             if others_bytes >= _WAITING_BYTES:
                 _sort_in(by_kind, others, rejects)
                 others, others_bytes = [], 0
-        elif readings.known(record, item.crc):
+            continue
+        weight.reading(len(record.payload))
+        if readings.known(record, item.crc):
             if left_out:
                 rejects.unknown_columns(meta.kind, left_out.get((meta, len(record.payload)), {}))
         else:
@@ -153,6 +171,7 @@ def read_range(where: Range, shards: int) -> Iterator[tuple[int, bytes]]:
                 unknown, unknown_bytes = [], 0
         if readings.full:
             yield from _pieces(readings, shards)
+    weight.reached = where.end
     if unknown:
         readings.decoded(unknown)
     yield from _pieces(readings, shards)
@@ -177,6 +196,7 @@ def _of_later_versions(rejects: _Rejects) -> Iterator[pa.Table]:
 def _sort_in(by_kind: dict[str, list[tuple[Record, Part]]], records: list[Record], rejects: _Rejects) -> None:
     """Add the rows of these records to those of their kinds; of their bytes only the first are still of use."""
     for record, decoded in _decoded(records, rejects):
+        rejects.weight.decoded(record, decoded)
         by_kind.setdefault(record.meta.kind, []).append((replace(record, payload=bytes(record.payload[:_BODY_KEPT])), decoded.part))
 
 
@@ -203,6 +223,7 @@ def _decoded(records: list[Record], rejects: _Rejects) -> Iterator[tuple[Record,
         if isinstance(decoded, DecodeError):
             rejects.record(record, str(decoded))
             if isinstance(decoded, NotYetError):
+                rejects.weight.waits(len(record.payload))
                 rejects.later.append(record)
             continue
         for bad in decoded.rejects:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar, NamedTuple, Protocol
 
 from wattlake_contracts.errors import WattlakeError
 from wattlake_contracts.filelog.partition import partitions, segments
@@ -55,11 +55,23 @@ class Range(Protocol):
     def keys(self) -> NodeKeys:
         """What the records of some nodes must be signed with. `read` gives none of these nodes' that is not."""
 
+    @property
+    def bound_bytes(self) -> int:
+        """Who reads it ends before its end where what was read weighs more (see Weight), one record apart; 0: it does not."""
+
     def with_keys(self, keys: NodeKeys) -> Range:
         """The same range, to be read by these keys. A file log knows no signatures: whoever may write its files is trusted."""
 
     def read(self) -> Iterator[Stored | Damage]:
         """What is in it, in order. Who has had all of it has read the range to its end: WattlakeError where that cannot be."""
+
+
+class Measured(NamedTuple):
+    """What a worker says of a range: up to which offset it was read, and how much of a round's bytes that took."""
+
+    where: Any
+    reached: int
+    weight_bytes: int
 
 
 class Source(Protocol):
@@ -79,8 +91,11 @@ class Source(Protocol):
     def confirm(self, ranges: Sequence[Any]) -> None:
         """Make sure, before they are committed, that the ranges were read from what they were planned for. WattlakeError if not."""
 
+    def learn(self, measured: Sequence[Measured]) -> None:
+        """Hear how large the ranges of a round were, so that the next ones are planned by that."""
+
     def plan(self, positions: Mapping[str, int], max_bytes: int, pieces: int, upto: Mapping[str, int] | None = None) -> Sequence[Range]:
-        """Ranges that hold about max_bytes of what has not landed yet; empty when all has.
+        """Ranges that hold about max_bytes of what has not landed yet; empty when all has. None is larger than a bound that it bears, or its only record.
 
         positions: partition → first offset not landed. pieces: cut each stretch into this many ranges
         at least (they are elements of their own, so that workers share them). upto: what `ends` said, and nothing beyond it.
@@ -99,6 +114,7 @@ class FileRange:
     gone: int = 0
     place: ClassVar[str] = ""
     keys: ClassVar[NodeKeys] = NO_KEYS
+    bound_bytes: ClassVar[int] = 0
 
     def with_keys(self, keys: NodeKeys) -> FileRange:
         """See Range."""
@@ -134,6 +150,9 @@ class FileSource:
 
     def confirm(self, ranges: Sequence[FileRange]) -> None:
         """See Source: partitions are never made anew under a name that they had."""
+
+    def learn(self, measured: Sequence[Measured]) -> None:
+        """See Source: how large a segment is stands there before it is read."""
 
     def ends(self) -> dict[str, int]:
         """See Source."""

@@ -48,6 +48,7 @@ class KeptRange:
     place: str = ""
     #: they were checked when they came; rows in them that name such a node are not
     keys: NodeKeys = NO_KEYS
+    bound_bytes: int = 0
 
     def with_keys(self, keys: NodeKeys) -> KeptRange:
         """See Range."""

@@ -88,12 +88,13 @@ def test_what_gets_lost_between_two_workers_fails_the_round(log: Path, tmp_path:
 
 def test_only_the_ranges_that_were_asked_for_prove_anything() -> None:
     asked = [FileRange("file:/l", "/l", "p", at, at + 10, 3 if at == 10 else 0) for at in (10, 20)]
-    said = [RangeRead(span(r), [f"piece-{r.start}"]) for r in asked]
+    said = [RangeRead(span(r), [f"piece-{r.start}"], r.end) for r in asked]
     assert proven(asked, said, {"piece-10", "piece-20"}) == (("file:/l", "p", 7, 20), ("file:/l", "p", 20, 30))
     for read, written, complaint in (
-        ([said[0], RangeRead(("file:/l", "p", 20, 29), ["piece-20"])], {"piece-10", "piece-20"}, "1 of 2 ranges were not read to their end"),
+        ([said[0], RangeRead(("file:/l", "p", 20, 29), ["piece-20"], 29)], {"piece-10", "piece-20"}, "1 of 2 ranges were not read to their end"),
+        ([said[0], RangeRead(said[1].span, ["piece-20"], 29)], {"piece-10", "piece-20"}, "1 of 2 ranges were not read to their end"),
         ([*said, said[1]], ["piece-10", "piece-20", "piece-20"], "1 of 2 ranges were read twice"),
-        ([*said, RangeRead(("file:/l", "q", 0, 1), [])], ["piece-10", "piece-20"], "1 ranges were read that nobody asked for"),
+        ([*said, RangeRead(("file:/l", "q", 0, 1), [], 1)], ["piece-10", "piece-20"], "1 ranges were read that nobody asked for"),
         (said, ["piece-10", "piece-20", "piece-20"], "pieces of readings were written that no range made"),
     ):
         with pytest.raises(UnprovenError, match=complaint):
@@ -102,7 +103,7 @@ def test_only_the_ranges_that_were_asked_for_prove_anything() -> None:
 
 @pytest.mark.parametrize("body", [b"", b"x", b"{}" * 1000])
 def test_a_proof_comes_back_as_it_went(body: bytes) -> None:
-    read = RangeRead(("kafka:c", 'odd "name"', 2**60, 2**60 + 1), ["a", "b"])
+    read = RangeRead(("kafka:c", 'odd "name"', 2**60, 2**60 + 1), ["a", "b"], 2**60 + 1, 2**40)
     back, said = without_proof(with_proof(body, read))
     assert (back.to_pybytes(), said) == (body, read)
 
