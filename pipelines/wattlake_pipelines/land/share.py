@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from wattlake_contracts.kinds import READINGS, USAGE
 from wattlake_pipelines.land.source import Measured
 
-#: What a record is taken for until some were read; one of a minute's readings of a node is about so large. None is taken for less: what
-#: is small as a message takes memory as a record all the same.
+#: No record is taken for less: what is small as a message takes memory as a record all the same.
 RECORD_BYTES = 8 * 1024
+#: What one of a topic is taken for until some were read: a minute's readings of a node with eight GPUs are about so large.
+_GUESSED_BYTES = {READINGS.name: 64 * 1024, USAGE.name: 64 * 1024}
 
 
 class Shares:
@@ -20,7 +22,7 @@ class Shares:
 
     def record_bytes(self, topic: str) -> int:
         """What a record of a topic is taken for."""
-        return self._record_bytes.get(topic, RECORD_BYTES)
+        return self._record_bytes.get(topic, _GUESSED_BYTES.get(topic, RECORD_BYTES))
 
     def learn(self, measured: Sequence[Measured]) -> None:
         """Hear how large the ranges of a round were.
@@ -51,7 +53,7 @@ class Shares:
         if not large:
             return taken
         room_bytes, used_bytes, first = max_bytes * len(large) // sum(count > 0 for count in counts), 0, self._turn % len(large)
-        chosen = []
+        chosen: list[int] = []
         for at in large[first:] + large[:first]:
             if chosen and used_bytes + sizes[at] > room_bytes:
                 break

@@ -28,13 +28,22 @@ def learned(*measured: tuple[str, int, int, int], shares: Shares | None = None) 
 
 def test_of_records_of_the_usual_size_a_round_takes_what_it_is_long_for() -> None:
     shares = Shares()
-    assert shares.divide(MIB, [("readings", 10**6)]) == [128]
-    assert shares.divide(MIB, [("readings", 100), ("nodes", 20)]) == [100, 20], "all of it where there is room"
-    assert shares.bounds(MIB, [("readings", 100)]) == [2 * MIB], "records that are larger than was thought do no harm where few wait"
+    assert shares.divide(MIB, [("readings", 10**6)]) == [16]
+    assert shares.divide(MIB, [("nodes", 10**6)]) == [128]
+    assert shares.divide(MIB, [("readings", 10), ("nodes", 20)]) == [10, 20], "all of it where there is room"
+    assert shares.bounds(MIB, [("readings", 10)]) == [2 * MIB], "records that are larger than was thought do no harm where few wait"
+
+
+def test_a_day_of_eight_machines_with_eight_gpus_each_is_one_round() -> None:
+    shares, waiting = Shares(), [("jobs", 13_824), ("nodes", 48), ("readings", 11_520), ("reference", 288)]
+    assert shares.divide(1024 * MIB, waiting) == [count for _, count in waiting]
+    jobs, _, readings, _ = shares.bounds(1024 * MIB, waiting)
+    assert readings > 11_520 * 71_596
+    assert jobs > 13_824 * 8 * 800
 
 
 def test_no_partition_holds_up_the_others_and_what_one_does_not_need_they_have() -> None:
-    assert Shares().divide(MIB, [("jobs", 10**6), ("nodes", 8), ("readings", 10**6), ("usage", 0)]) == [60, 8, 60, 0]
+    assert Shares().divide(MIB, [("jobs", 10**6), ("nodes", 8), ("readings", 10**6), ("usage", 0)]) == [60, 8, 7, 0]
 
 
 def test_where_a_record_is_larger_than_a_share_one_has_its_turn_in_each_round() -> None:
@@ -42,7 +51,7 @@ def test_where_a_record_is_larger_than_a_share_one_has_its_turn_in_each_round() 
     waiting = [("jobs", 5), ("readings", 10**6), ("jobs", 5), ("jobs", 0)]
     rounds = [shares.divide(MIB, waiting) for _ in range(4)]
     assert [(jobs, others) for jobs, _, others, _ in rounds] == [(1, 0), (0, 1), (1, 0), (0, 1)]
-    assert {readings for _, readings, _, _ in rounds} == {64}, "half of the round"
+    assert {readings for _, readings, _, _ in rounds} == {8}, "half of the round"
     assert shares.divide(1, [("jobs", 3)]) == [1]
     many = [shares.divide(20 * MIB, [("jobs", 9)] * 6 + [("readings", 10)]) for _ in range(3)]
     assert [sum(one[:6]) for one in many] == [4, 4, 4], "as many as there is room for"
@@ -51,7 +60,7 @@ def test_where_a_record_is_larger_than_a_share_one_has_its_turn_in_each_round() 
 
 def test_the_size_of_records_is_learned_and_smaller_ones_are_believed_in_by_and_by() -> None:
     shares = learned(("jobs", 100, 100, 100 * MIB), ("nodes", 5, 5, 10))
-    assert [shares.record_bytes(topic) for topic in ("jobs", "nodes", "readings")] == [MIB, RECORD_BYTES, RECORD_BYTES]
+    assert [shares.record_bytes(topic) for topic in ("jobs", "nodes", "transfers")] == [MIB, RECORD_BYTES, RECORD_BYTES]
     sizes = [learned(("jobs", 9, 9, 9 * 20_000), shares=shares).record_bytes("jobs") for _ in range(7)]
     assert sizes == [MIB // 2, MIB // 4, MIB // 8, MIB // 16, MIB // 32, 20_000, 20_000]
 
