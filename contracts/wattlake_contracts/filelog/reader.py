@@ -14,6 +14,7 @@ from wattlake_contracts.filelog.partition import read_mark, segments
 from wattlake_contracts.record import Damage, Meta, Record, Stored
 
 _RAW_KEPT = 4096
+_GIVE_BACK_BYTES = 1 << 20
 
 
 def bounds(root: Path, partition: str) -> tuple[int, int]:
@@ -52,7 +53,14 @@ def _read_segment(path: Path, base: int, next_base: int, limit: int | None, star
             yield Damage(max(base, start), min(next_base, end) - max(base, start), path.name, 0, "empty segment", b"")
         return
     with path.open("rb") as file, mmap.mmap(file.fileno(), size, access=mmap.ACCESS_READ) as mapped, memoryview(mapped) as view:
-        yield from scan(mapped, view, path.name, base, next_base, start, end, metas)
+        given_back = 0
+        for item in scan(mapped, view, path.name, base, next_base, start, end, metas):
+            yield item
+            # what is read of a mapped file counts as memory of who reads, as long as it is mapped: for a spool of many partitions that would be all of it
+            if isinstance(item, Stored) and item.end - given_back >= _GIVE_BACK_BYTES:
+                size = (item.end - given_back) // mmap.PAGESIZE * mmap.PAGESIZE
+                mapped.madvise(mmap.MADV_DONTNEED, given_back, size)
+                given_back += size
 
 
 def scan(raw: mmap.mmap | bytes, view: memoryview, name: str, base: int, next_base: int, start: int, end: int,
