@@ -101,7 +101,7 @@ class Agent:
             from wattlake_agents.shipping import Shipping
 
             try:
-                self.shipping = Shipping(self.log, self.address, self._kafka)
+                self.shipping = Shipping(self.log, self.address, self._kafka, self.config.spool_max_mib * 2**20)
             except WattlakeError:
                 self.spool.close()
                 self._let_go()

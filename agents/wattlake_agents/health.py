@@ -10,6 +10,7 @@ import msgspec
 
 from wattlake_agents import process
 from wattlake_agents.state import HEARTBEAT, read
+from wattlake_contracts.kafkalog.standing import HeldTopic
 
 
 class ReaderHealth(msgspec.Struct):
@@ -34,7 +35,7 @@ class ShippingHealth(msgspec.Struct):
 
     backlog: records written down and not acknowledged by the brokers, and about how many bytes they
     are. refused: records that no topic takes, set aside. damaged: records of the spool that could not be read.
-    unknown: records that wait for a version that knows their kind, and those kinds.
+    unknown: records that wait for a version that knows their kind, and those kinds. held: topics that take nothing; what waits for them is in the backlog.
     """
 
     beat_ms: int
@@ -51,6 +52,7 @@ class ShippingHealth(msgspec.Struct):
     error: str
     unknown_records: int = 0
     unknown_kinds: str = ""
+    held: list[HeldTopic] = []
 
     @property
     def silent_since_ms(self) -> int:
@@ -148,6 +150,8 @@ def _shipping_ailments(shipping: ShippingHealth, beat: Heartbeat, now_ms: int) -
         found.append(Ailment("sends_nothing", f"what ships to {shipping.log} hangs: restart the agent"))
     if shipping.backlog_records and silent_ms > 1000 * (2 * beat.flush_s + 3 * beat.beat_s + 30):
         found.append(Ailment("sends_nothing", f"it sends nothing to {shipping.log} ({shipping.backlog_records} records wait){why}"))
+    found += [Ailment("holds_back", f"{one.records} records wait for {one.topic}, and only these, the oldest for {_ago(now_ms - one.since_ms)}: {one.why}")
+              for one in shipping.held]
     if shipping.refused_records or shipping.damaged_records:
         found.append(Ailment("loses", f"{shipping.refused_records} records were refused and set aside, {shipping.damaged_records} of the spool "
                                       f"could not be read{why}"))

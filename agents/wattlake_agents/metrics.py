@@ -97,6 +97,10 @@ def _shipping(node: str, shipping: ShippingHealth, now_ms: int) -> Iterator[Any]
         found = family(name, text, labels=("node",))
         found.add_metric((node,), value)
         yield found
+    held = GaugeMetricFamily("wattlake_ship_held_records", "Records that wait for a topic that takes none, while the others flow.", labels=("node", "topic"))
+    for one in shipping.held:
+        held.add_metric((node, one.topic), one.records)
+    yield held
 
 
 def serve(agent: Agent, address: str) -> Callable[[], None]:

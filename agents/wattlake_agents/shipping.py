@@ -24,10 +24,10 @@ _PROBE_S = 3.0
 
 
 class Shipping:
-    """Ships a spool beside the agent's own work. WattlakeError if another process ships it."""
+    """Ships a spool beside the agent's own work. max_bytes: see Shipper. WattlakeError if another process ships it."""
 
-    def __init__(self, root: Path, log: KafkaLog, config: KafkaConfig) -> None:
-        self._shipper = Shipper(root, log, config, make=producer, amiss=partial(amiss, log, config))
+    def __init__(self, root: Path, log: KafkaLog, config: KafkaConfig, max_bytes: int | None = None) -> None:
+        self._shipper = Shipper(root, log, config, make=producer, amiss=partial(amiss, log, config), max_bytes=max_bytes)
         self._thread = threading.Thread(target=self._shipper.run, name="ship", daemon=True)
         self._told_damaged = self._told_refused = self._told_unknown = 0
 
@@ -47,8 +47,8 @@ class Shipping:
 
     @property
     def error(self) -> str:
-        """Why nothing can be shipped; '' if it can."""
-        return self._shipper.error
+        """Why nothing can be shipped, or which topics take nothing; '' if all can be."""
+        return self._shipper.trouble
 
     @property
     def lost(self) -> int:

@@ -53,7 +53,8 @@ def _shipping_rows(beat: Heartbeat) -> list[tuple[str, object]]:
         ("oldest_unacked", _when(shipping.oldest_unacked_ms)), ("last_acknowledged", _when(shipping.last_ack_ms)),
         ("nothing_acknowledged_since", _when(shipping.silent_since_ms)),
         ("records_acknowledged", shipping.acked_records), ("records_refused", shipping.refused_records), ("records_damaged", shipping.damaged_records),
-        ("records_unknown", shipping.unknown_records),
+        ("records_unknown", shipping.unknown_records), ("records_held", sum(one.records for one in shipping.held)),
+        ("topics_held", [f"{one.topic} ({one.records} since {_when(one.since_ms)}): {one.why}" for one in shipping.held]),
         ("connections_made_anew", shipping.rebuilt), ("shipping_error", shipping.error or None),
     ]
 

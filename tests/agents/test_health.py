@@ -25,6 +25,7 @@ from wattlake_agents.metrics import AgentCollector
 from wattlake_agents.sensors.nvml import NvmlSensor
 from wattlake_agents.state import HEARTBEAT
 from wattlake_contracts.config import AgentConfig, Config
+from wattlake_contracts.kafkalog.standing import HeldTopic
 
 NOW = 1_700_000_000_000
 RAPL = ReaderHealth("rapl", "reading", ["cpu-package-0"], NOW, 100, 0, [])
@@ -248,3 +249,13 @@ def test_an_agent_that_may_not_write_more_writes_nothing(wattlake: Path, machine
     finally:
         agent.terminate()
         assert agent.wait(10) == 1
+
+
+def test_a_topic_that_takes_nothing_is_an_illness_though_the_others_flow() -> None:
+    held = [HeldTopic("w.jobs", NOW - 300_000, 12, "it is not there"), HeldTopic("w.nodes", NOW - 1000, 1, "it is not granted")]
+    shipping = msgspec.structs.replace(SHIPPING, beat_ms=NOW, last_ack_ms=NOW, oldest_unacked_ms=NOW - 300_000, backlog_records=13, held=held,
+                                       state="holds back")
+    found = ailments(beat_at(NOW, shipping=shipping), NOW)
+    assert [ailment.cause for ailment in found] == ["holds_back", "holds_back"]
+    assert found[0].text == "12 records wait for w.jobs, and only these, the oldest for 5 min: it is not there"
+    assert msgspec.json.decode(msgspec.json.encode(shipping), type=ShippingHealth) == shipping

@@ -65,7 +65,7 @@ def ship(root: Path, log: KafkaLog, config: KafkaConfig, progress: Callable[[int
             if shipper.acked > acked:
                 heard, acked = time.monotonic(), shipper.acked
             if time.monotonic() - heard > PATIENCE_S:
-                raise WattlakeError(f"{waiting} records could not be shipped: {shipper.error or 'no acknowledgement'}", subject=str(log),
+                raise WattlakeError(f"{waiting} records could not be shipped: {shipper.trouble or 'no acknowledgement'}", subject=str(log),
                                     next_step="see what is wrong with `wattlake log status`, then run the same command again: nothing counts twice")
             if not busy:
                 shipper.wake.wait(0.05)

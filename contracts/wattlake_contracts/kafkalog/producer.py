@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
@@ -16,6 +17,8 @@ from wattlake_contracts.log_address import KafkaLog
 _NEVER_MS = 2**31 - 1
 #: How long a call may wait for what the brokers say of a topic.
 _METADATA_MS = 5_000
+#: kafka-python asks for a topic that it lacks many times a second: what it was told longer ago than this it was told by brokers that may be gone.
+_FRESH_MS = 2_000
 #: Before compression. A backlog goes in batches of this size, and packs the better the larger they are; even where nothing can be packed it is
 #: less than the 1,048,588 bytes that a topic takes unless told otherwise (Kafka's documentation, "max.message.bytes").
 _BATCH_BYTES = 960 * 1024
@@ -41,9 +44,31 @@ class Producer:
 
     def send(self, topic: str, key: bytes, value: bytes, headers: list[tuple[str, bytes]], outcome: Outcome) -> None:
         """Hand a message over; outcome hears None once it is acknowledged, else the error, in another thread."""
-        future = self._producer.send(topic, value=value, key=key, headers=headers, timestamp_ms=_NO_TIME)
+        from kafka.errors import KafkaTimeoutError
+
+        try:
+            future = self._producer.send(topic, value=value, key=key, headers=headers, timestamp_ms=_NO_TIME)
+        except KafkaTimeoutError as error:
+            # so it says where no broker answers, and where they all answer that there is no such topic
+            if (fault := self.fault(topic)) is not None:
+                raise fault from error
+            raise
         future.add_callback(lambda _: outcome(None))
         future.add_errback(outcome)
+
+    def fault(self, topic: str) -> BaseException | None:
+        """What the brokers have just said is wrong with a topic that was sent to; None if nothing is, or none of them has just answered."""
+        from kafka.errors import LeaderNotAvailableError, TopicAuthorizationFailedError, UnknownTopicOrPartitionError
+
+        # there is no public way to ask without waiting for an answer
+        cluster = self._producer._metadata
+        if time.monotonic() * 1000 - cluster._last_successful_refresh_ms > _FRESH_MS:
+            return None
+        led = cluster.available_partitions_for_topic(topic)
+        fault = TopicAuthorizationFailedError if topic in cluster.unauthorized_topics else UnknownTopicOrPartitionError if led is None \
+            else LeaderNotAvailableError if not led else None
+        found: BaseException | None = None if fault is None else fault(topic)
+        return found
 
     def close(self) -> None:
         """Give it up at once. What was not acknowledged may have been written all the same."""

@@ -7,21 +7,24 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import msgspec
 
 from wattlake_contracts.config import KafkaConfig
 from wattlake_contracts.errors import WattlakeError
-from wattlake_contracts.filelog.partition import LogError
+from wattlake_contracts.kafkalog.blame import blamed
 from wattlake_contracts.kafkalog.claim import claim
+from wattlake_contracts.kafkalog.held import Held
 from wattlake_contracts.kafkalog.lane import Lane
 from wattlake_contracts.kafkalog.lanes import Lanes
-from wattlake_contracts.kafkalog.link import Link
+from wattlake_contracts.kafkalog.link import LAST_RETRY_S, Link
 from wattlake_contracts.kafkalog.message import topic_of
 from wattlake_contracts.kafkalog.pace import Pace
 from wattlake_contracts.kafkalog.producer import Producer
 from wattlake_contracts.kafkalog.refusals import Refusals, refuses, refuses_another
+from wattlake_contracts.kafkalog.standing import HeldTopic, ShippingState, held_said
 from wattlake_contracts.kafkalog.unknown import Unknown
 from wattlake_contracts.kafkalog.wording import said
 from wattlake_contracts.log_address import KafkaLog
@@ -35,68 +38,67 @@ _LOOK_S = 2.0
 _LAST_S = 3.0
 #: A producer that hears nothing for so long is asked about, and then again as often: kafka-python does not say why.
 _SILENT_S, _ASK_S = 10.0, 15.0
+#: A topic that acknowledges nothing for so long, while others do, takes nothing.
+_TOPIC_SILENT_S = 20.0
+#: Such a topic is asked this often whether it does again, and gets no more than this at a time.
+_TOPIC_RETRY_S, _TOPIC_IN_FLIGHT_MIB = 8.0, 1.0
 #: Records given to the producer in one go, before acknowledgements are looked at again.
 _AT_ONCE = 256
-
-
-class ShippingState(msgspec.Struct):
-    """How shipping does, at beat_ms. Instants in epoch ms, 0 for never; backlog: written and not acknowledged.
-
-    unknown: records that wait for a version that knows their kind, and those kinds.
-    """
-
-    beat_ms: int
-    log: str
-    state: str
-    backlog_records: int
-    backlog_bytes: int
-    oldest_unacked_ms: int
-    in_flight_bytes: int
-    acked_records: int
-    damaged_records: int
-    refused_records: int
-    rebuilt: int
-    last_ack_ms: int
-    error: str
-    unknown_records: int
-    unknown_kinds: str
 
 
 class Shipper:
     """Ships every partition of a spool until stopped. WattlakeError if another process ships it.
 
     root: the spool. replay: whether a backlog is held to its pace. amiss: says why no broker answers, '' if it
-    finds nothing. All is done in `step`, which `run` repeats in its thread; other threads look at `state`, `error`
-    and the counts, set `stop`, and set `wake` when there is something new.
+    finds nothing. max_bytes: what may wait apart for topics that take nothing, with all else that waits. whole: the spool that
+    this one, of a single topic, is a part of. All is done in `step`, which `run` repeats in its thread; other threads look at
+    `state`, `trouble` and the counts, set `stop`, and set `wake` when there is something new.
     """
 
-    def __init__(self, root: Path, log: KafkaLog, config: KafkaConfig, *, replay: bool = True,
-                 make: Callable[[KafkaLog, KafkaConfig], Producer] = Producer, amiss: Callable[[], str] | None = None) -> None:
+    def __init__(self, root: Path, log: KafkaLog, config: KafkaConfig, *, replay: bool = True, make: Callable[[KafkaLog, KafkaConfig], Producer] = Producer,
+                 amiss: Callable[[], str] | None = None, max_bytes: int | None = None, whole: Path | None = None) -> None:
         self.root, self.log, self.config = root, log, config
         self.stop, self.wake = threading.Event(), threading.Event()
         self._amiss = amiss
-        self._lanes, self._refusals = Lanes(root), Refusals(root)
-        self._link = Link(log, config, make, self.wake.set)
+        self._lanes, self._refusals = Lanes(root), Refusals(whole or root)
+        self._link = Link(log, config, make, self.wake.set, LAST_RETRY_S if whole is None else _TOPIC_RETRY_S)
         self._pace = Pace(config.replay_mib_per_s * 2**20 if replay else None, time.monotonic())
         self._tidy_at = self._look_at = self._ask_at = 0.0
+        #: topics that took nothing, and why
+        self._blamed: dict[str, str] = {}
         #: whether the producer is of no use any more; why it is not
         self._anew = False
         self._failed: deque[str] = deque(maxlen=1)
         #: why nothing can be shipped now
         self.error = ""
-        self.acked = self.rebuilt = 0
+        #: whether a record has been acknowledged since the last error
+        self.flows = False
+        self._acked = self.rebuilt = 0
         #: records of kinds that this version does not know, since it started
         self.set_aside = 0
         self.last_ack_ms = 0
         self._lock = claim(root)
         self._unknown = Unknown(root)
+        small = msgspec.structs.replace(config, in_flight_mib=min(config.in_flight_mib, _TOPIC_IN_FLIGHT_MIB))
+        apart = partial(Shipper, log=log, config=small, replay=replay, make=make, amiss=amiss, whole=root)
+        self._held = Held(root, config.prefix, apart if whole is None else None, max_bytes)
         #: as of a second ago at most, while it runs
         self.state = self._state()
 
     @property
+    def trouble(self) -> str:
+        """Why something cannot be shipped now; '' if all can."""
+        return self._told(self.state.held)
+
+    @property
+    def acked(self) -> int:
+        """Records that the brokers have acknowledged."""
+        return self._acked + self._held.acked
+
+    @property
     def damaged(self) -> int:
         """Records that could not be read."""
-        return self._lanes.damaged
+        return self._lanes.damaged + self._held.damaged
 
     @property
     def damages(self) -> deque[tuple[str, int]]:
@@ -106,17 +108,17 @@ class Shipper:
     @property
     def lost(self) -> int:
         """Records that the spool gave up, being full, before they were taken (see Lanes)."""
-        return self._lanes.lost
+        return self._lanes.lost + self._held.lost
 
     @property
     def refused(self) -> int:
         """Records that were set aside."""
-        return self._refusals.count
+        return self._refusals.count + self._held.refused
 
     @property
     def refusal(self) -> str:
         """Why the last one was; '' if none was."""
-        return self._refusals.why
+        return self._refusals.why or self._held.refusal
 
     def run(self) -> None:
         """Ship until `stop` is set; then wait a little for what is in flight."""
@@ -132,7 +134,8 @@ class Shipper:
                 self.wake.wait(0.002 if busy else 1.0 if self._link.idle else 0.25)
                 self.wake.clear()
             deadline = time.monotonic() + _LAST_S
-            while time.monotonic() < deadline and self._link.up and self.backlog():
+            self._held.end()
+            while time.monotonic() < deadline and self._link.up and self._lanes.backlog():
                 self.step()
                 time.sleep(0.02)
         finally:
@@ -145,6 +148,7 @@ class Shipper:
         self.state = self._state()
         self._link.close()
         self._unknown.close()
+        self._held.close()
         if self._lock >= 0:
             os.close(self._lock)
             self._lock = -1
@@ -158,22 +162,25 @@ class Shipper:
         if now >= self._look_at:
             self._look_at = now + _LOOK_S
             self._lanes.look(self._unknown.shippable())
-        if not self._link.up and now >= self._link.retry_at and self.backlog() > 0:
+        if not self._link.up and now >= self._link.retry_at and self._lanes.backlog() > 0:
             if why := self._link.connect(now):
                 self.error = why
             else:
                 self._lanes.split()
         sent = self._send(now) if self._link.up else 0
+        self._held.sync(now)
         if now >= self._tidy_at:
             self._tidy_at = now + _TIDY_S
             self._lanes.tidy()
+            self._held.look(now, self._lanes.bytes)
+            self._lanes.damages.extend(self._held.damages())
             self.state = self._state()
         return bool(heard or sent)
 
     def _hear(self) -> int:
         """What has become of what was sent; how much was heard."""
         heard = 0
-        for lane, offset, error, late in self._link.hear():
+        for lane, offset, topic, error, late in self._link.hear():
             heard += 1
             if error is None:
                 lane.acknowledge(offset)
@@ -181,9 +188,9 @@ class Shipper:
                 # of a producer that was given up: what else it says has no bearing
                 continue
             if error is None:
-                self.acked += 1
+                self._acked += 1
                 self.last_ack_ms = time.time_ns() // 1_000_000
-                self.error = ""
+                self.error, self.flows = "", True
                 self._link.works()
             elif refuses(error):
                 if why := self._refusals.suspect(lane, offset, said(error)):
@@ -192,12 +199,18 @@ class Shipper:
                 self._anew = True
             elif refuses_another(error):
                 self._anew = True
+            elif culprit := blamed(error, topic, self.config.prefix):
+                self._blamed[culprit] = said(error)
             else:
                 self._failed.append(said(error))
         return heard
 
     def _watch(self, now: float) -> None:
         """See whether the producer is still of use."""
+        if self._part_off(now):
+            self._discard("")
+            self._link.retry_at = now
+            return
         if self._failed:
             self._discard(self._failed.pop())
             return
@@ -216,6 +229,22 @@ class Shipper:
             self._ask_at = now + _ASK_S
             self.error = self._amiss() or self.error
 
+    def _part_off(self, now: float) -> bool:
+        """Have the records of topics that take none wait apart; whether there is one more such topic. The producer is of no use then."""
+        blamed, self._blamed = self._blamed, {}
+        for topic in self._link.silent_topics(now, _SILENT_S):
+            if (fault := self._link.fault(topic)) is not None:
+                blamed[topic] = said(fault)
+        if self._link.silent_s(now) < _SILENT_S:
+            for topic in self._link.silent_topics(now, _TOPIC_SILENT_S):
+                blamed.setdefault(topic, f"it has acknowledged nothing for {_TOPIC_SILENT_S:g} s while others have: a partition has no leader, or too few "
+                                         "brokers are in sync (`wattlake log status` tells)")
+        fresh = [topic for topic, why in blamed.items() if self._held.hold(topic, why)]
+        if blamed and not fresh:
+            # that is known already, or this ships nothing else: nothing is won by beginning again at once
+            self._failed.extend(blamed.values())
+        return bool(fresh)
+
     def _discard(self, why: str) -> None:
         """Build the producer anew, and send again all that it has not had acknowledged."""
         self._link.close()
@@ -224,6 +253,7 @@ class Shipper:
         self._failed.clear()
         self._anew = False
         self.error = why
+        self.flows = self.flows and not why
         self.rebuilt += 1
         self._link.forget()
         self._refusals.forget()
@@ -270,32 +300,33 @@ class Shipper:
         try:
             topic = topic_of(stored.record.meta.kind, self.config.prefix)
         except KeyError:
-            self._keep_unknown(lane, stored)
+            if why := self._unknown.take(lane, stored):
+                self._failed.append(why)
+            else:
+                self.set_aside += 1
+            return True
+        if self._held.holds(topic):
+            self._held.take(topic, lane, stored)
             return True
         return self._link.send(topic, lane, stored, now)
-
-    def _keep_unknown(self, lane: Lane, stored: Stored) -> None:
-        """Set a record aside for a version that knows its kind, so that it holds up no other."""
-        try:
-            self._unknown.keep(lane.partition, stored.record)
-        except (OSError, LogError) as error:
-            self._failed.append(f"a record of the unknown kind {stored.record.meta.kind!r} cannot be set aside: {error}")
-            return
-        self.set_aside += 1
-        lane.acknowledge(stored.offset)
 
     # what is told
 
     def backlog(self) -> int:
         """Records written and not acknowledged."""
-        return self._lanes.backlog()
+        return self._lanes.backlog() + self._held.waiting()
 
     def _state(self) -> ShippingState:
-        waiting, unknown = self.backlog(), self._unknown.waiting()
-        amiss = not self._link.up or bool(self.error)
+        here, apart, held, unknown = self._lanes.backlog(), self._held.waiting(), self._held.told(), self._unknown.waiting()
+        amiss = bool(here) and (not self._link.up or bool(self.error))
+        oldest = [ms for ms in (self._lanes.oldest_ms() if here else 0, self._held.oldest_ms() if apart else 0) if ms]
         return ShippingState(
-            beat_ms=time.time_ns() // 1_000_000, log=str(self.log), state="idle" if not waiting else "cannot ship" if amiss else "shipping",
-            backlog_records=waiting, backlog_bytes=self._lanes.bytes() if waiting else 0,
-            oldest_unacked_ms=self._lanes.oldest_ms() if waiting else 0, in_flight_bytes=self._link.in_flight_bytes, acked_records=self.acked,
-            damaged_records=self.damaged, refused_records=self.refused, rebuilt=self.rebuilt, last_ack_ms=self.last_ack_ms, error=self.error or self.refusal,
-            unknown_records=sum(unknown.values()), unknown_kinds=", ".join(unknown))
+            beat_ms=time.time_ns() // 1_000_000, log=str(self.log),
+            state="cannot ship" if amiss else "holds back" if held else "shipping" if here or apart else "idle", backlog_records=here + apart,
+            backlog_bytes=(self._lanes.bytes() if here else 0) + (self._held.bytes() if apart else 0), oldest_unacked_ms=min(oldest, default=0),
+            in_flight_bytes=self._link.in_flight_bytes, acked_records=self.acked, damaged_records=self.damaged, refused_records=self.refused,
+            rebuilt=self.rebuilt, last_ack_ms=max(self.last_ack_ms, self._held.last_ack_ms()), error=self._told(held) or self.refusal,
+            unknown_records=sum(unknown.values()), unknown_kinds=", ".join(unknown), held=held)
+
+    def _told(self, held: list[HeldTopic]) -> str:
+        return "; ".join(text for text in (self.error, self._held.error, held_said(held)) if text)

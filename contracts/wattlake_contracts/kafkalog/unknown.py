@@ -11,11 +11,12 @@ from pathlib import Path
 from urllib.parse import quote
 
 from wattlake_contracts.filelog import cursor
-from wattlake_contracts.filelog.partition import partitions
+from wattlake_contracts.filelog.partition import LogError, partitions
 from wattlake_contracts.filelog.reader import bounds
 from wattlake_contracts.filelog.writer import LogWriter
+from wattlake_contracts.kafkalog.lane import Lane
 from wattlake_contracts.kinds import KINDS
-from wattlake_contracts.record import Record
+from wattlake_contracts.record import Record, Stored
 
 #: Where they wait, a folder for each kind; not a partition, by its name.
 UNKNOWN = ".unknown"
@@ -38,6 +39,15 @@ class Unknown:
         writer = self._writers[where]
         writer.append(record.meta, record.seq, record.payload, record.appended_ms)
         writer.sync()
+
+    def take(self, lane: Lane, stored: Stored) -> str:
+        """Set a record of a lane aside, so that it holds up no other; why that cannot be, '' if it is done."""
+        try:
+            self.keep(lane.partition, stored.record)
+        except (OSError, LogError) as error:
+            return f"a record of the unknown kind {stored.record.meta.kind!r} cannot be set aside: {error}"
+        lane.acknowledge(stored.offset)
+        return ""
 
     def shippable(self) -> list[str]:
         """The partitions whose kind this version knows after all, as paths within the spool."""

@@ -8,6 +8,7 @@ from wattlake_contracts.errors import WattlakeError
 KNOWN = {
     "AuthorizationError": "the brokers do not let this principal write there (`wattlake log grant NAME --may write` does)",
     "UnknownTopicOrPartitionError": "a topic is not there, or this principal may not see it (`wattlake log init` makes topics, `log grant` lets in)",
+    "LeaderNotAvailableError": "no broker leads the topic's partitions (`wattlake log status` tells of which, and which brokers are there)",
     "UnknownTopicIdError": "a topic was deleted and made anew",
     "SaslAuthenticationFailedError": "the brokers do not believe who this is (see kafka.username and kafka.password_file)",
     "UnsupportedSaslMechanismError": "the brokers do not offer kafka.sasl_mechanism",

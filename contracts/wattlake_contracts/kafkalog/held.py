@@ -1,0 +1,310 @@
+"""Records of topics that take none: they wait in the spool apart from all others, and go from there once their topic takes them.
+
+Each such topic has a spool of its own within the spool, and a shipper, a producer and a thread of its own: whatever goes wrong there touches no other topic.
+"""
+
+from __future__ import annotations
+
+import shutil
+import threading
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from wattlake_contracts.errors import WattlakeError
+from wattlake_contracts.filelog import cursor
+from wattlake_contracts.filelog.partition import LogError, partitions, segments
+from wattlake_contracts.filelog.reader import bounds
+from wattlake_contracts.filelog.writer import LogWriter
+from wattlake_contracts.kafkalog.lane import Lane
+from wattlake_contracts.kafkalog.standing import HeldTopic
+from wattlake_contracts.kafkalog.unknown import Unknown
+from wattlake_contracts.kinds import TOPICS
+from wattlake_contracts.record import Stored
+
+if TYPE_CHECKING:
+    from wattlake_contracts.kafkalog.shipping import Shipper
+
+#: Where they wait, a folder for each topic (its name without the prefix); not a partition, by its name.
+HELD = ".held"
+#: A topic is held for so long at least: one that comes and goes must not keep the others busy with new producers.
+_AT_LEAST_S = 5.0
+#: After a failed write, and after a shipper that could not begin, the next try.
+_RETRY_S = 1.0
+#: How long the end waits for a shipper that asks the brokers of a topic just then.
+_END_S = 10.0
+_SEGMENT_BYTES = 4 * 2**20
+
+
+class _Held:
+    """One topic. why: what it was held for."""
+
+    def __init__(self, folder: Path, why: str) -> None:
+        self.folder, self.why = folder, why
+        self.since_ms = time.time_ns() // 1_000_000
+        self.until = time.monotonic() + _AT_LEAST_S
+        self.shipper: Shipper | None = None
+        self.thread: threading.Thread | None = None
+        #: since when nothing has waited
+        self.empty_at: float | None = None
+
+    @property
+    def holds(self) -> bool:
+        return self.shipper is None or not self.shipper.flows or time.monotonic() < self.until
+
+    def start(self, make: Callable[[Path], Shipper]) -> None:
+        """Begin to ship it. Where that cannot be, `why` says so, and it can be tried again."""
+        try:
+            self.shipper = make(self.folder)
+        except (OSError, WattlakeError) as error:  # a full disk, or the shipper before is not at its end
+            self.why = self.why or str(error).splitlines()[0]
+            return
+        self.thread = threading.Thread(target=self.shipper.run, name=f"ship {self.folder.name}", daemon=True)
+        self.thread.start()
+
+    def end(self) -> None:
+        if self.shipper is not None:
+            self.shipper.stop.set()
+            self.shipper.wake.set()
+
+    @property
+    def alive(self) -> bool:
+        return self.thread is not None and self.thread.is_alive()
+
+
+class Held:
+    """What of a spool waits for topics that take nothing. root: the spool. make: a shipper of a folder, for one topic; None: none is ever held.
+
+    Only the thread that ships the spool may call this. error: why a record cannot be set apart, '' if all can.
+    """
+
+    def __init__(self, root: Path, prefix: str, make: Callable[[Path], Shipper] | None, max_bytes: int | None) -> None:
+        self.error = ""
+        self._root, self._prefix, self._make, self._max_bytes = root / HELD, prefix, make, max_bytes
+        self._topics: dict[str, _Held] = {}
+        self._ending: list[_Held] = []
+        self._writers: dict[tuple[str, str], LogWriter] = {}
+        #: to be written, by (topic, partition) and offset
+        self._pending: dict[tuple[str, str], dict[int, tuple[Lane, Stored]]] = defaultdict(dict)
+        self._again_at = self._start_at = 0.0
+        #: of shippers that have ended
+        self._acked = self._lost = self._damaged = self._refused = 0
+        self.refusal = ""
+        for topic in TOPICS if make is not None else ():
+            held = _Held(self._root / topic, "")
+            if self._waiting(topic):
+                self._topics[topic] = held
+            else:
+                self._settle(held)
+
+    # which topics
+
+    def hold(self, topic: str, why: str) -> bool:
+        """From now on its records wait apart; whether that is news. topic: with its prefix."""
+        name = topic.removeprefix(self._prefix)
+        held = self._topics.get(name)
+        if self._make is None or (held is not None and held.holds):
+            return False
+        if held is None:
+            self._topics[name] = _Held(self._root / name, why)
+            self._start_at = 0.0
+        else:
+            # it took what had waited, and takes no more
+            held.why, held.until = why, time.monotonic() + _AT_LEAST_S
+            if held.shipper is not None:
+                held.shipper.flows = False
+        return True
+
+    def holds(self, topic: str) -> bool:
+        """Whether records of a topic, given with its prefix, must wait apart."""
+        held = self._topics.get(topic.removeprefix(self._prefix))
+        return held is not None and held.holds
+
+    # their records
+
+    def take(self, topic: str, lane: Lane, stored: Stored) -> None:
+        """Have a record written apart by the next `sync`, which acknowledges it in its lane."""
+        self._pending[topic.removeprefix(self._prefix), lane.partition][stored.offset] = (lane, stored)
+
+    def sync(self, now: float) -> None:
+        """Write what was taken, with one fsync for each partition. What cannot be written stays in its lane, and is tried again."""
+        if not self._pending or now < self._again_at:
+            return
+        self.error = ""
+        for (topic, partition), items in tuple(self._pending.items()):
+            try:
+                writer = self._writer(topic, partition.rpartition("/")[2])
+                for lane, stored in items.values():
+                    if lane.kept(stored.offset) is not None:
+                        writer.append(stored.record.meta, stored.record.seq, stored.record.payload, stored.record.appended_ms)
+                writer.sync()
+            except (OSError, LogError) as error:
+                self.error = f"records of {self._prefix}{topic}, which takes none, cannot be set apart: {getattr(error, 'strerror', None) or error}"
+                self._again_at = now + _RETRY_S
+                continue
+            for lane, stored in items.values():
+                lane.acknowledge(stored.offset)
+            del self._pending[topic, partition]
+            held = self._topics.get(topic)
+            if held is not None and held.shipper is not None:
+                held.shipper.wake.set()
+
+    def _writer(self, topic: str, name: str) -> LogWriter:
+        if (topic, name) not in self._writers:
+            bound = _SEGMENT_BYTES if self._max_bytes is None else min(_SEGMENT_BYTES, max(self._max_bytes // 32, 64 * 1024))
+            # what was taken from one place fits in the other
+            self._writers[topic, name] = LogWriter(self._root / topic, name, segment_bytes=bound, max_record_bytes=2**30)
+        return self._writers[topic, name]
+
+    def look(self, now: float, others: Callable[[], int]) -> None:
+        """See to the shippers, and to the bound: of all that waits in the spool, here and the bytes of the others, the oldest here goes beyond it."""
+        for held in tuple(self._ending):
+            if not held.alive:
+                self._ending.remove(held)
+                self._settle(held)
+        starting = now >= self._start_at
+        for topic, held in tuple(self._topics.items()):
+            if self._make is not None and held.shipper is None and starting and not any(one.folder == held.folder for one in self._ending):
+                held.start(self._make)
+            if self._waiting(topic) or any(key[0] == topic for key in self._pending):
+                held.empty_at = None
+            elif held.empty_at is None:
+                held.empty_at = now
+            elif now - held.empty_at > _AT_LEAST_S:
+                # all of it has gone: the topic is as any other
+                held.end()
+                del self._topics[topic]
+                self._ending.append(held)
+        if starting:
+            self._start_at = now + _RETRY_S
+        if self._max_bytes is not None and self._topics:
+            self._trim(self._max_bytes - others())
+
+    def _trim(self, max_bytes: int) -> None:
+        found = []
+        total = 0
+        for topic in self._topics:
+            for name in self._partitions(topic):
+                listed = segments(self._root / topic / name)
+                for i, (_, path) in enumerate(listed):
+                    with suppress(FileNotFoundError):
+                        stat = path.stat()
+                        total += stat.st_size
+                        if i + 1 < len(listed):
+                            found.append((stat.st_mtime_ns, path, stat.st_size))
+        for _, path, size in sorted(found):
+            if total <= max_bytes:
+                return
+            with suppress(OSError):  # it stays, and goes another time; the shipper counts what it had not taken as lost
+                path.unlink()
+                total -= size
+
+    def _settle(self, held: _Held) -> None:
+        """A shipper has ended: keep its counts, and delete what it has shipped all of."""
+        if held.shipper is not None:
+            self._acked += held.shipper.acked
+            self._lost += held.shipper.lost
+            self._damaged += held.shipper.damaged
+            self._refused += held.shipper.refused
+        topic = held.folder.name
+        for name in self._partitions(topic):
+            if self._waiting_in(topic, name) or topic in self._topics:
+                continue
+            with suppress(OSError, LogError):  # it stays, and has nothing in it that is not shipped
+                if (writer := self._writers.pop((topic, name), None)) is not None:
+                    writer.close()
+                shutil.rmtree(held.folder / name)
+
+    # what is told
+
+    def waiting(self) -> int:
+        """Records that are written here and not acknowledged; what has just been may be among them for a second."""
+        return sum(self._waiting(topic) for topic in (*self._topics, *(one.folder.name for one in self._ending if one.folder.name not in self._topics)))
+
+    def _waiting(self, topic: str) -> int:
+        return sum(self._waiting_in(topic, name) for name in self._partitions(topic))
+
+    def _waiting_in(self, topic: str, name: str) -> int:
+        folder = self._root / topic
+        return cursor.within(cursor.load(folder / name), *bounds(folder, name))
+
+    def _partitions(self, topic: str) -> list[str]:
+        folder = self._root / topic
+        # of a kind that a version between did not know
+        return [*partitions(folder), *Unknown(folder).shippable()] if folder.is_dir() else []
+
+    def told(self) -> list[HeldTopic]:
+        """The topics that take nothing now and have records that wait."""
+        return [HeldTopic(self._prefix + topic, (held.shipper.state.oldest_unacked_ms if held.shipper is not None else 0) or held.since_ms, records,
+                          (held.shipper.error if held.shipper is not None else "") or held.why or "it is asked again whether it takes them")
+                for topic, held in self._topics.items() if held.holds and (records := self._waiting(topic))]
+
+    def bytes(self) -> int:
+        """About how many bytes wait."""
+        return sum(shipper.state.backlog_bytes for shipper in self._shippers())
+
+    def oldest_ms(self) -> int:
+        """When the oldest of them was appended, in epoch ms; 0 if there is none."""
+        return min((ms for shipper in self._shippers() if (ms := shipper.state.oldest_unacked_ms)), default=0)
+
+    def last_ack_ms(self) -> int:
+        """When one was last acknowledged, in epoch ms; 0 for never."""
+        return max((shipper.last_ack_ms for shipper in self._shippers()), default=0)
+
+    @property
+    def acked(self) -> int:
+        """Records acknowledged."""
+        return self._acked + sum(shipper.acked for shipper in self._shippers())
+
+    @property
+    def lost(self) -> int:
+        """Records that were given up, the spool being full."""
+        return self._lost + sum(shipper.lost for shipper in self._shippers())
+
+    @property
+    def damaged(self) -> int:
+        """Records that could not be read."""
+        return self._damaged + sum(shipper.damaged for shipper in self._shippers())
+
+    @property
+    def refused(self) -> int:
+        """Records that their topic refused for what they are."""
+        for shipper in self._shippers():
+            self.refusal = shipper.refusal or self.refusal
+        return self._refused + sum(shipper.refused for shipper in self._shippers())
+
+    def damages(self) -> Iterator[tuple[str, int]]:
+        """(place, records) of what could not be read since this was last asked."""
+        for held in (*self._topics.values(), *self._ending):
+            while held.shipper is not None and held.shipper.damages:
+                place, records = held.shipper.damages.popleft()
+                yield f"{HELD}/{held.folder.name}/{place}", records
+
+    def _shippers(self) -> list[Shipper]:
+        return [held.shipper for held in (*self._topics.values(), *self._ending) if held.shipper is not None]
+
+    # the end
+
+    def end(self) -> None:
+        """Have the shippers end."""
+        for held in self._topics.values():
+            held.end()
+
+    def close(self) -> None:
+        """Wait for that, and let go of what is open."""
+        self.end()
+        self._ending += self._topics.values()
+        self._topics.clear()
+        deadline = time.monotonic() + _END_S
+        for held in self._ending:
+            if held.thread is not None:
+                held.thread.join(max(0.0, deadline - time.monotonic()))
+            if not held.alive:
+                self._settle(held)
+        self._ending.clear()
+        while self._writers:
+            with suppress(OSError):  # what is accepted is durable
+                self._writers.popitem()[1].close()

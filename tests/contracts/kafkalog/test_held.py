@@ -1,0 +1,251 @@
+"""A topic that takes no records holds up no other; its own wait apart, survive whatever dies, and go once it takes them."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import NoReturn
+
+import pytest
+
+from topics import Topics
+from wattlake_contracts.config import KafkaConfig
+from wattlake_contracts.errors import WattlakeError
+from wattlake_contracts.filelog.partition import segments
+from wattlake_contracts.filelog.reader import bounds, read
+from wattlake_contracts.filelog.writer import LogWriter
+from wattlake_contracts.kafkalog.held import HELD, Held
+from wattlake_contracts.kafkalog.lane import Lane
+from wattlake_contracts.kafkalog.shipping import Shipper
+from wattlake_contracts.log_address import KafkaLog
+from wattlake_contracts.record import Meta, Record, Stored
+from wattlake_pipelines.dev.kafka import Kafka
+from wattlake_pipelines.land.kafka_source import extents
+
+COUNT = 40
+
+
+@pytest.fixture
+def topics(kafka: Kafka, topic_prefix: str) -> Topics:
+    """All but that of jobs."""
+    found = Topics(kafka.address, topic_prefix)
+    with found.admin() as admin:
+        admin.delete_topics([topic_prefix + "jobs"])
+    return found
+
+
+def spool(root: Path, count: int, start: int = 0, kinds: tuple[str, ...] = ("jobs", "nodes")) -> None:
+    """So many records of each kind, in turn."""
+    with LogWriter(root, "p") as log:
+        for seq in range(start, start + count):
+            for kind in kinds:
+                log.append(Meta(kind, "n1", kind), seq, b'{"x":%d}' % seq)
+
+
+def on(topics: Topics, topic: str) -> int:
+    """How many messages a topic has."""
+    return sum(extent.end for extent in extents(topics.log, topics.config)[1] if extent.topic == topic)
+
+
+def wait(condition: Callable[[], object], what: str, seconds: float = 60) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, what
+        time.sleep(0.05)
+
+
+@contextmanager
+def shipping_of(root: Path, topics: Topics) -> Iterator[Shipper]:
+    shipper = Shipper(root, topics.log, topics.config)
+    thread = threading.Thread(target=shipper.run)
+    thread.start()
+    try:
+        yield shipper
+    finally:
+        shipper.stop.set()
+        shipper.wake.set()
+        thread.join(30)
+        assert not thread.is_alive()
+
+
+@pytest.mark.slow
+def test_records_of_a_missing_topic_wait_alone_and_go_once_it_is_made(topics: Topics, tmp_path: Path) -> None:
+    jobs = topics.prefix + "jobs"
+    spool(tmp_path, COUNT)
+    with shipping_of(tmp_path, topics) as shipper:
+        wait(lambda: shipper.acked == COUNT and shipper.state.held, "the others flow")
+        [held] = shipper.state.held
+        assert (held.topic, held.records) == (jobs, COUNT)
+        assert abs(time.time() * 1000 - held.since_ms) < 60_000
+        assert held.why.startswith("a topic is not there"), "and not that no broker answers"
+        assert jobs in shipper.trouble
+        assert "log init" in shipper.trouble
+        assert shipper.state.state == "holds back"
+        assert shipper.backlog() == COUNT
+        wait(lambda: shipper.state.backlog_records == COUNT, "and counted as what waits")
+        wait(lambda: shipper.state.oldest_unacked_ms == shipper.state.held[0].since_ms, "by its age too")
+        began = time.monotonic()
+        spool(tmp_path, 5, start=COUNT)
+        shipper.wake.set()
+        wait(lambda: shipper.acked == COUNT + 5, "what is new flows live", 3)
+        assert time.monotonic() - began < 3
+    # the next one begins with what waits, and asks nobody's leave for the rest
+    spool(tmp_path, 5, start=COUNT + 5)
+    with shipping_of(tmp_path, topics) as shipper:
+        wait(lambda: shipper.acked == 5, "the rest flows at once", 10)
+        wait(lambda: [one.records for one in shipper.state.held] == [COUNT + 10], "and is told of what waits")
+        topics.create("jobs")
+        wait(lambda: shipper.acked == 5 + COUNT + 10, "they go by themselves", 30)
+        wait(lambda: not shipper.state.held and shipper.state.backlog_records == 0 and not shipper.trouble, "and all is well")
+        spool(tmp_path, 3, start=COUNT + 10)
+        shipper.wake.set()
+        wait(lambda: shipper.acked == 5 + COUNT + 10 + 6, "from then on as any other", 10)
+        wait(lambda: not list((tmp_path / HELD / "jobs").glob("p")), "and nothing of them is left")
+        assert shipper.rebuilt == 0
+    assert on(topics, "jobs") == on(topics, "nodes") == COUNT + 13
+
+
+@pytest.mark.slow
+def test_a_topic_that_goes_while_records_flow_holds_up_no_other(kafka: Kafka, topic_prefix: str, tmp_path: Path) -> None:
+    topics = Topics(kafka.address, topic_prefix)
+    spool(tmp_path, 5)
+    with shipping_of(tmp_path, topics) as shipper:
+        wait(lambda: shipper.acked == 10, "all flows")
+        with topics.admin() as admin:
+            admin.delete_topics([topic_prefix + "jobs"])
+        spool(tmp_path, 5, start=5)
+        shipper.wake.set()
+        wait(lambda: [(one.topic, one.records) for one in shipper.state.held] == [(topic_prefix + "jobs", 5)], "these wait")
+        wait(lambda: on(topics, "nodes") >= 10, "and the others do not")
+        topics.create("jobs")
+        wait(lambda: not shipper.state.backlog_records, "they go by themselves", 30)
+    assert on(topics, "jobs") == 5
+
+
+@pytest.mark.slow
+def test_where_nothing_can_be_set_apart_nothing_is_lost_and_the_others_flow(topics: Topics, tmp_path: Path) -> None:
+    # a folder that cannot be made, as on a disk without room
+    (tmp_path / HELD).write_text("in the way")
+    spool(tmp_path, COUNT)
+    with shipping_of(tmp_path, topics) as shipper:
+        wait(lambda: shipper.acked == COUNT, "the others flow")
+        wait(lambda: "cannot be set apart" in shipper.state.error, "and that is told")
+        assert shipper.backlog() == COUNT
+        (tmp_path / HELD).unlink()
+        wait(lambda: [one.records for one in shipper.state.held] == [COUNT] and shipper.trouble.count("wait for") == 1, "they wait apart after all")
+        topics.create("jobs")
+        wait(lambda: shipper.acked == 2 * COUNT, "and go", 30)
+    assert on(topics, "jobs") == COUNT
+
+
+@pytest.mark.slow
+def test_an_import_for_a_topic_that_is_not_there_says_so(topics: Topics, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("wattlake_contracts.kafkalog.outbox.PATIENCE_S", 7.0)
+    spool(tmp_path, 3)
+    with pytest.raises(WattlakeError, match=rf"3 records could not be shipped: 3 records wait for {topics.prefix}jobs, .*log init"):
+        topics.ship(tmp_path)
+    topics.create("jobs")
+    assert topics.ship(tmp_path) == 3
+    assert on(topics, "nodes") == 3
+
+
+@pytest.mark.slow
+def test_where_no_broker_answers_nothing_is_set_apart(tmp_path: Path) -> None:
+    spool(tmp_path, 3)
+    shipper = Shipper(tmp_path, KafkaLog(("127.0.0.1:1",)), KafkaConfig())
+    shipper.step()
+    assert shipper.error
+    assert shipper.backlog() == 6
+    shipper.close()
+    assert not (tmp_path / HELD).exists()
+
+
+# what needs no broker
+
+
+def nobody(folder: Path) -> NoReturn:
+    raise WattlakeError("no shipper")
+
+
+def held_of(root: Path, max_bytes: int | None = None) -> Held:
+    return Held(root, "w.", nobody, max_bytes)
+
+
+def lane_of(root: Path, payload: bytes, count: int) -> Lane:
+    with LogWriter(root, "p") as log:
+        for seq in range(count):
+            log.append(Meta("jobs", "n1", "b"), seq, payload)
+    return Lane(root, "p", 0, None)
+
+
+def test_what_is_taken_is_acknowledged_when_it_is_written_with_one_fsync(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    lane = lane_of(tmp_path, b"{}", 50)
+    held = held_of(tmp_path)
+    assert not held.holds("w.jobs")
+    assert held.hold("w.jobs", "so it is")
+    assert not held.hold("w.jobs", "again"), "no news"
+    assert (held.holds("w.jobs"), held.holds("w.nodes")) == (True, False)
+    while (stored := lane.take()) is not None:
+        held.take("w.jobs", lane, stored)
+    assert lane.waiting() == 50
+    synced: list[LogWriter] = []
+    real = LogWriter.sync
+    monkeypatch.setattr(LogWriter, "sync", lambda writer: (synced.append(writer), real(writer))[1])
+    held.sync(0.0)
+    assert (lane.waiting(), held.waiting(), len(synced)) == (0, 50, 1)
+    [told] = held.told()
+    assert (told.topic, told.records, told.why) == ("w.jobs", 50, "so it is")
+    held.close()
+    assert [item.record for item in read(tmp_path / HELD / "jobs", "p", 0, 99) if isinstance(item, Stored)] == [
+        Record(Meta("jobs", "n1", "b"), seq, item.record.appended_ms, b"{}")
+        for seq, item in enumerate(read(tmp_path, "p", 0, 99)) if isinstance(item, Stored)]
+    again = held_of(tmp_path)
+    assert again.holds("w.jobs"), "a new one knows of it"
+    assert again.waiting() == 50
+    again.close()
+
+
+def test_all_that_waits_keeps_to_the_bound_and_the_oldest_goes(tmp_path: Path) -> None:
+    lane = lane_of(tmp_path, os.urandom(10_000), 400)
+    held = held_of(tmp_path, 2 * 2**20)
+    held.hold("w.jobs", "so it is")
+    now = 0.0
+    while (stored := lane.take()) is not None:
+        held.take("w.jobs", lane, stored)
+        held.sync(now)
+        if stored.offset % 50 == 49:
+            held.look(now, lambda: 0)
+    first, end = bounds(tmp_path / HELD / "jobs", "p")
+    assert end == 400
+    assert 150 < end - first <= 210, "about 2 MiB of 10 kB"
+    held.look(now, lambda: 2**20)
+    assert bounds(tmp_path / HELD / "jobs", "p")[0] - first >= 90, "what else waits counts too"
+    held.look(now, lambda: 2**24)
+    assert len(segments(tmp_path / HELD / "jobs" / "p")) == 1, "what is being written stays"
+    held.close()
+
+
+def test_a_failed_write_is_tried_again_and_writes_nothing_twice(tmp_path: Path) -> None:
+    (tmp_path / HELD).write_text("in the way")
+    lane = lane_of(tmp_path, b"{}", 3)
+    held = held_of(tmp_path)
+    held.hold("w.jobs", "so it is")
+    for _ in range(2):
+        while (stored := lane.take()) is not None:
+            held.take("w.jobs", lane, stored)
+        held.sync(10.0)
+        assert "records of w.jobs, which takes none, cannot be set apart" in held.error
+        assert lane.waiting() == 3
+        # the producer is made anew meanwhile
+        lane.again()
+    (tmp_path / HELD).unlink()
+    lane.acknowledge(1)
+    held.sync(10.5)
+    assert lane.waiting() == 2, "not so soon"
+    held.sync(11.5)
+    assert (held.error, lane.waiting(), held.waiting()) == ("", 0, 2)
+    held.close()
