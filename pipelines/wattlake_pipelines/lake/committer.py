@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import sqlite3
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -22,6 +21,7 @@ from wattlake_contracts.tables import COMMITS, DIRTY, FILES, LOG_POSITIONS, TABL
 from wattlake_pipelines.lake import meta
 from wattlake_pipelines.lake.books import write_in
 from wattlake_pipelines.lake.connection import attach, quoted
+from wattlake_pipelines.lake.interrupt import held_back
 from wattlake_pipelines.lake.lock import Lock, living_epochs, stuck
 from wattlake_pipelines.lake.manifest import Manifest, StagedFile, file_sha256
 from wattlake_pipelines.lake.room import keep_reserve
@@ -167,13 +167,18 @@ class Committer:
         """
         moved: list[Path] = []
         try:
-            self.reach("staged")
-            self._check(manifest)
-            self.reach("checked")
-            self._move_in(manifest.files, moved)
-            self.reach("moved")
-            batch = self.next_batch()
-            with self.transaction(manifest.attempt):
+            try:
+                self.reach("staged")
+                self._check(manifest)
+                self.reach("checked")
+                self._move_in(manifest.files, moved)
+                self.reach("moved")
+                batch = self.next_batch()
+            except BaseException:
+                _take_back(moved)
+                raise
+            # from here on files are taken back only by it, which knows whether it was made
+            with self.transaction(manifest.attempt, lambda: _take_back(moved)):
                 self.reach("begun")
                 gone = self._replace(manifest)
                 self.reach("replaced")
@@ -182,42 +187,47 @@ class Committer:
                 self.reach("added")
                 self._book(manifest, batch, gone, moved)
                 self.reach("booked")
-        except OutcomeUnknownError:
-            raise
         except FileNotFoundError as error:
-            _take_back(moved)
             raise self._refusal(f"a staged file is gone: {error.filename}") from error
-        except Exception:
-            _take_back(moved)
-            raise
         self.reach("committed")
         shutil.rmtree(self._staging(manifest.attempt), ignore_errors=True)
         self.reach("cleaned")
         return batch
 
     @contextmanager
-    def transaction(self, name: str) -> Iterator[None]:
+    def transaction(self, name: str, undo: Callable[[], None] = lambda: None) -> Iterator[None]:
         """One transaction on the lake, whole or not at all, and none if another committer has taken over.
 
-        name: tells it from all others, and is kept with its snapshot. CommitRefusedError, SupersededError,
-        OutcomeUnknownError as in `commit`.
+        name: tells it from all others, and is kept with its snapshot. undo: called if it is sure that it
+        was not made, and never else. CommitRefusedError, SupersededError, OutcomeUnknownError as in
+        `commit`. Ctrl-C waits while it is committed, and is heard once it is known what became of it.
         """
-        self.query("BEGIN")
         try:
+            self.query("BEGIN")
             self.refuse_if_superseded()
             self.query(f"CALL ducklake_set_commit_message('{ALIAS}', 'wattlake', {quoted(name)}, extra_info => 'epoch {self.epoch}')")
             yield
-        except duckdb.Error as error:
-            self._roll_back()
-            raise self._refusal(str(error)) from error
-        except BaseException:
-            self._roll_back()
+        except BaseException as error:
+            with held_back():
+                self._roll_back()
+                undo()
+            if isinstance(error, duckdb.Error):
+                raise self._refusal(str(error)) from error
             raise
+        with held_back():
+            self._commit(name, undo)
+
+    def _commit(self, name: str, undo: Callable[[], None]) -> None:
         try:
             self.query("COMMIT")
-        except duckdb.Error as error:
+        except BaseException as error:  # whatever it is, the commit may have been made
             if not self._was_made(name, error):
-                raise self._refusal(str(error)) from error
+                undo()
+                if isinstance(error, duckdb.Error):
+                    raise self._refusal(str(error)) from error
+                raise
+            if not isinstance(error, Exception):
+                raise
 
     def renew(self) -> None:
         """Give the connection up, and whatever it has begun; the next query opens another."""
@@ -226,7 +236,7 @@ class Committer:
     def _roll_back(self) -> None:
         try:
             self.connection.execute("ROLLBACK")
-        except duckdb.Error:
+        except Exception:  # what cannot be rolled back ends with its connection
             self._let_go()
 
     def _let_go(self) -> None:
@@ -234,14 +244,14 @@ class Committer:
             self._connection.close()
         self._connection = None
 
-    def _was_made(self, name: str, error: duckdb.Error) -> bool:
+    def _was_made(self, name: str, error: BaseException) -> bool:
         """Whether the transaction of that name was made after all, as the catalogue has it for a fresh connection."""
         self._let_go()
         try:
             meta.settle(self.lake)
             asked = "SELECT count(*) FROM __ducklake_metadata_{0}.ducklake_snapshot_changes WHERE commit_message = ?"
             row = self.query(asked.format(ALIAS), [name]).fetchone()
-        except (duckdb.Error, sqlite3.Error, OSError) as silence:
+        except Exception as silence:
             self._let_go()
             raise OutcomeUnknownError(f"nobody can tell whether the last commit was made: {error}; and then: {silence}", subject=str(self.lake),
                                       next_step="check the disk, and run the same command again: it counts once, made or not") from error
