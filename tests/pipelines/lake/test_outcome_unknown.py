@@ -6,6 +6,7 @@ import os
 import shutil
 import signal
 import subprocess
+from contextlib import suppress
 from pathlib import Path
 
 import duckdb
@@ -17,14 +18,15 @@ from wattlake_contracts.errors import WattlakeError
 from wattlake_pipelines.account.account import account
 from wattlake_pipelines.lake.committer import CommitRefusedError, Committer
 from wattlake_pipelines.lake.manifest import Manifest
+from wattlake_pipelines.lake.verify import verify
 from wattlake_pipelines.land.land import land
 
 
 class _AnswerLost:
     """A connection on which the answer to the next COMMIT is lost, after it was carried out or before it arrived."""
 
-    def __init__(self, real: duckdb.DuckDBPyConnection, arrives: bool) -> None:
-        self._real, self._arrives = real, arrives
+    def __init__(self, real: duckdb.DuckDBPyConnection, arrives: bool, error: BaseException | None = None) -> None:
+        self._real, self._arrives, self._error = real, arrives, error or duckdb.IOException("IO Error: the connection was lost")
 
     def __getattr__(self, name: str) -> object:
         return getattr(self._real, name)
@@ -33,7 +35,7 @@ class _AnswerLost:
         if sql == "COMMIT":
             if self._arrives:
                 self._real.execute(sql)
-            raise duckdb.IOException("IO Error: the connection was lost")
+            raise self._error
         return self._real.execute(sql, *more)
 
 
@@ -54,6 +56,21 @@ def test_a_commit_whose_answer_is_lost_counts_if_it_was_made(arrives: bool, worl
     positions = rows(lake, "SELECT partition, next_offset FROM lake.log_positions WHERE log = 'log' ORDER BY ALL")
     assert positions == [("p", 5)] * arrives + [("q", 7)]
     assert rows(lake, "SELECT attempt FROM lake.commits WHERE attempt IN ('lost', 'next') ORDER BY batch") == [("lost",)] * arrives + [("next",)]
+
+
+@pytest.mark.parametrize("arrives", [True, False])
+@pytest.mark.parametrize("error", [RuntimeError("Query interrupted"), MemoryError(), KeyboardInterrupt()], ids=repr)
+def test_whatever_ends_a_commit_its_files_stay_if_it_was_made(error: BaseException, arrives: bool, worlds: Worlds, tmp_path: Path) -> None:
+    lake = shutil.copytree(worlds.before, tmp_path / "lake")
+    before = set(lake.rglob("*.parquet"))
+    with Committer(lake) as committer:
+        committer.connection = _AnswerLost(committer.connection, arrives, error)  # type: ignore[assignment]  # all that is used of it
+        with suppress(type(error)):
+            committer.commit(Manifest("land", "lost", positions=(("log", "p", 0, 5),)))
+            assert arrives, "it said that it was made"
+        assert verify(committer)[1] == []
+    assert rows(lake, "SELECT partition, next_offset FROM lake.log_positions WHERE log = 'log'") == [("p", 5)] * arrives
+    assert bool(set(lake.rglob("*.parquet")) - before) == arrives
 
 
 def _with_fault(lake: Path, log: Path, fault: str, library: Path, nth: int = 1) -> subprocess.Popen[str]:
