@@ -81,7 +81,7 @@ class KafkaConfig(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     in_flight_mib: Annotated[float, msgspec.Meta(ge=1, le=1024)] = 8.0
     #: how fast what piled up while the broker was away is sent after it, beside what is new
     replay_mib_per_s: Annotated[float, msgspec.Meta(gt=0, le=1024)] = 4.0
-    #: a producer whose oldest record waits longer for its acknowledgement is built anew
+    #: a producer that has something on its way and hears of no acknowledgement for longer is built anew
     stuck_s: Annotated[float, msgspec.Meta(ge=5, le=86_400)] = 60.0
     #: the largest record that the topics take
     max_record_bytes: Annotated[int, msgspec.Meta(ge=10_000, le=16_000_000)] = 1_000_000

@@ -60,6 +60,8 @@ class Shipper:
         self.root, self.log, self.config = root, log, config
         self.stop, self.wake = threading.Event(), threading.Event()
         self._amiss = amiss
+        #: the step of connecting that fails, as it was last found
+        self._found = ""
         self._lanes, self._refusals = Lanes(root), Refusals(whole or root)
         self._link = Link(log, config, make, self.wake.set, LAST_RETRY_S if whole is None else _TOPIC_RETRY_S)
         self._pace = Pace(config.replay_mib_per_s * 2**20 if replay else None, time.monotonic())
@@ -190,7 +192,7 @@ class Shipper:
             if error is None:
                 self._acked += 1
                 self.last_ack_ms = time.time_ns() // 1_000_000
-                self.error, self.flows = "", True
+                self.error, self._found, self.flows = "", "", True
                 self._link.works()
             elif refuses(error):
                 if why := self._refusals.suspect(lane, offset, said(error)):
@@ -220,14 +222,21 @@ class Shipper:
             return
         silent_s = self._link.silent_s(now)
         if silent_s > self.config.stuck_s:
-            self._discard(f"no acknowledgement for {self.config.stuck_s:g} s: the brokers do not answer, or too few of them are in sync")
+            self._discard(self._step_amiss(now)
+                          or f"no acknowledgement for {self.config.stuck_s:g} s: the brokers do not answer, or too few of them are in sync")
         # a producer that is not let in any more goes on trying with what it was given
         elif (silent_s > _SILENT_S or self._link.idle) and self._link.renewed:
             self._discard("a certificate, key or password has been renewed")
             self._link.retry_at, self.error = now, ""
-        elif silent_s > _SILENT_S and self._amiss is not None and now >= self._ask_at:
+        elif silent_s > _SILENT_S:
+            self.error = self._step_amiss(now) or self.error
+
+    def _step_amiss(self, now: float) -> str:
+        """The step of connecting that fails, as found some seconds ago at most; '' if none does."""
+        if self._amiss is not None and now >= self._ask_at:
             self._ask_at = now + _ASK_S
-            self.error = self._amiss() or self.error
+            self._found = self._amiss()
+        return self._found
 
     def _part_off(self, now: float) -> bool:
         """Have the records of topics that take none wait apart; whether there is one more such topic. The producer is of no use then."""

@@ -157,6 +157,52 @@ def test_only_the_records_whose_time_a_broker_refuses_are_set_aside(kafka: Kafka
     assert {item.record.seq for item in read(tmp_path / REFUSED, "p", 0, 99) if isinstance(item, Stored)} == wrong
 
 
+class HearsSlowly(Producer):
+    """Hears of one acknowledgement each tenth of a second, as over a slow line; of none at all if deaf."""
+
+    def __init__(self, log: KafkaLog, config: KafkaConfig, *, deaf: bool = False) -> None:
+        super().__init__(log, config)
+        self._deaf, self._heard = deaf, 0
+
+    def send(self, topic: str, key: bytes, value: bytes, headers: list[tuple[str, bytes]], outcome: Outcome) -> None:
+        def late(error: BaseException | None) -> None:
+            self._heard += 1
+            timer = threading.Timer(0.1 * self._heard, outcome, (error,))
+            timer.daemon = True
+            timer.start()
+
+        super().send(topic, key, value, headers, (lambda error: None) if self._deaf else late)
+
+
+def test_a_slow_line_with_much_on_its_way_is_not_given_up(kafka: Kafka, topic_prefix: str, tmp_path: Path) -> None:
+    topics = Topics(kafka.address, topic_prefix, stuck_s=1.0)
+    expected = spool(tmp_path, 30)
+    with shipping_of(tmp_path, topics, HearsSlowly) as shipper:
+        wait(lambda: shipper.acked == 30, "all is acknowledged, the last after three times as long as a producer may be silent")
+        assert shipper.rebuilt == 0
+    assert sorted(held(topics)) == sorted(expected)
+
+
+@pytest.mark.parametrize(("amiss", "told"), [("sasl of k1:9092: wrong password", "sasl of k1:9092: wrong password"),
+                                             ("", "no acknowledgement for 1.5 s: the brokers do not answer, or too few of them are in sync")])
+def test_a_producer_given_up_for_its_silence_says_what_fails(kafka: Kafka, topic_prefix: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, amiss: str,
+                                                             told: str) -> None:
+    monkeypatch.setattr("wattlake_contracts.kafkalog.shipping._SILENT_S", 0.5)
+    topics = Topics(kafka.address, topic_prefix, stuck_s=1.5)
+    spool(tmp_path, 3)
+    asked: list[str] = []
+    shipper = Shipper(tmp_path, topics.log, topics.config, make=partial(HearsSlowly, deaf=True), amiss=lambda: (asked.append(amiss), amiss)[1])
+    deadline = time.monotonic() + 60
+    while shipper.rebuilt < 2:
+        assert time.monotonic() < deadline
+        shipper.step()
+        if shipper.rebuilt:
+            assert shipper.error == told, "it is known, and stays so"
+        time.sleep(0.02)
+    assert len(asked) == 1, "and not asked too often"
+    shipper.close()
+
+
 def test_damage_in_the_spool_is_counted_and_all_else_is_shipped(topics: Topics, tmp_path: Path) -> None:
     expected = spool(tmp_path, 30)
     [segment] = (tmp_path / "p").glob("*.wlog")
