@@ -6,17 +6,19 @@ import io
 from array import array
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any
 
 from wattlake_agents.sensors.sensor import Device
-from wattlake_contracts.filelog.format import MAX_RECORD_BYTES
+from wattlake_contracts.filelog.format import HEADER_BYTES, MAX_RECORD_BYTES, encode_meta
+from wattlake_contracts.record import ARROW, Meta
 
-#: Room for the header, the meta, the schema and the padding of the buffers.
-_OVERHEAD_BYTES = 16_384
 _TEXT_COLUMNS = ("node", "device", "device_kind", "epoch", "method", "boundary")
 _NUMBER_COLUMNS = ("ts_ms", "energy_mj")
 #: One row: two int64 and six int32 offsets, besides the texts.
 _ROW_BYTES = 8 * len(_NUMBER_COLUMNS) + 4 * len(_TEXT_COLUMNS)
+#: What a buffer may be padded to.
+_ALIGNED_BYTES = 64
 
 
 @dataclass(slots=True)
@@ -35,22 +37,37 @@ class Run:
 
 
 def messages(node: str, runs: list[Run], limit_bytes: int = MAX_RECORD_BYTES) -> Iterator[tuple[bytes, int]]:
-    """(Arrow IPC stream, rows) of all runs, in their order, split where a record would pass the limit."""
-    room = left = limit_bytes - _OVERHEAD_BYTES
+    """(Arrow IPC stream, rows) of all runs, in their order, split where a record would pass the limit.
+
+    limit_bytes: of the record, as the log counts it. A row that is larger by itself is given alone: the spool
+    gives it up, and counts it.
+    """
+    if not runs:
+        return
+    # a boot is 16 hexadecimal digits
+    head_bytes = HEADER_BYTES + len(encode_meta(Meta("readings", node, "0" * 16, content_type=ARROW)))
+    room = left = limit_bytes - head_bytes - _frame_bytes()
     batch: list[Run] = []
     for run in runs:
         row_bytes = _ROW_BYTES + sum(map(len, run.texts(node)))
         at, rows = 0, len(run.ts_ms)
         while at < rows:
             take = min(rows - at, left // row_bytes)
-            if take == 0:
+            if take <= 0 and batch:
                 yield _encode(node, batch)
                 batch, left = [], room
                 continue
+            take = max(take, 1)
             batch.append(Run(run.device, run.epoch, run.ts_ms[at : at + take], run.energy_mj[at : at + take]))
             at, left = at + take, left - take * row_bytes
     if batch:
         yield _encode(node, batch)
+
+
+@cache
+def _frame_bytes() -> int:
+    """What a stream holds beside its rows, at most: its schema and framing, the offset before the first row, and the padding of the buffers."""
+    return len(_encode("", [])[0]) + _ALIGNED_BYTES * (2 * len(_TEXT_COLUMNS) + len(_NUMBER_COLUMNS)) + 4 * len(_TEXT_COLUMNS)
 
 
 def _encode(node: str, runs: list[Run]) -> tuple[bytes, int]:

@@ -14,6 +14,9 @@ import msgspec
 
 from wattlake_contracts.errors import UsageError
 
+#: The least that kafka.max_record_bytes may be: any reading fits, of whatever names, each of which may have MAX_TEXT_BYTES.
+LEAST_RECORD_BYTES = 150_000
+
 
 class AgentConfig(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     """What the node agent does."""
@@ -84,7 +87,7 @@ class KafkaConfig(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     #: a producer that has something on its way and hears of no acknowledgement for longer is built anew
     stuck_s: Annotated[float, msgspec.Meta(ge=5, le=86_400)] = 60.0
     #: the largest record that the topics take
-    max_record_bytes: Annotated[int, msgspec.Meta(ge=10_000, le=16_000_000)] = 1_000_000
+    max_record_bytes: Annotated[int, msgspec.Meta(ge=LEAST_RECORD_BYTES, le=16_000_000)] = 1_000_000
 
 
 class ReportConfig(msgspec.Struct, forbid_unknown_fields=True, frozen=True):

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from wattlake_contracts.config import Config, data_home, load, unknown_variables, variables
+from wattlake_contracts.config import LEAST_RECORD_BYTES, Config, data_home, load, unknown_variables, variables
 from wattlake_contracts.errors import UsageError
 from wattlake_contracts.log_address import FileLog, lake_root, log_address
 
@@ -45,6 +45,17 @@ def test_a_figure_that_makes_no_sense_is_refused_wherever_it_stands(monkeypatch:
     monkeypatch.setenv(f"WATTLAKE_PIPELINES_{key.upper()}", value)
     with pytest.raises(UsageError, match=f"WATTLAKE_PIPELINES_{key.upper()}"):
         load()
+
+
+def test_a_record_size_that_not_every_reading_fits_in_is_refused_with_the_least(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "wattlake.toml").write_text(f"[kafka]\nmax_record_bytes = {LEAST_RECORD_BYTES - 1}\n")
+    with pytest.raises(UsageError, match=rf">= {LEAST_RECORD_BYTES} - at `\$\.kafka\.max_record_bytes`"):
+        load()
+    monkeypatch.setenv("WATTLAKE_KAFKA_MAX_RECORD_BYTES", "16384")
+    with pytest.raises(UsageError, match=rf"WATTLAKE_KAFKA_MAX_RECORD_BYTES: '16384' will not do: expected a whole number >= {LEAST_RECORD_BYTES}"):
+        load()
+    monkeypatch.setenv("WATTLAKE_KAFKA_MAX_RECORD_BYTES", str(LEAST_RECORD_BYTES))
+    assert load().kafka.max_record_bytes == LEAST_RECORD_BYTES
 
 
 def test_a_variable_goes_before_the_file_and_an_empty_place_is_none(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from wattlake_agents.doctor.finding import Finding, failed, not_tried, ok
 from wattlake_agents.log.brokers import UNKNOWN_TOPIC, Brokers, Topic
 from wattlake_agents.log.topic_set import SIZE
-from wattlake_contracts.config import KafkaConfig
+from wattlake_contracts.config import LEAST_RECORD_BYTES, KafkaConfig
 from wattlake_contracts.kinds import TOPICS as NAMES
 
 TOPICS, RIGHTS, LIMIT = "topics", "rights", "record size"
@@ -52,7 +52,8 @@ def _limits(cluster: Brokers, config: KafkaConfig, there: list[Topic]) -> Iterat
         return
     small = {name: limit for name, limit in said.items() if limit < config.max_record_bytes + _ENVELOPE_BYTES}
     for name, limit in small.items():
+        fitting = limit - _ENVELOPE_BYTES
         yield failed(LIMIT, name, f"takes {limit} bytes, and kafka.max_record_bytes is {config.max_record_bytes}",
-                     f"`wattlake log init --alter`, or set kafka.max_record_bytes to {max(limit - _ENVELOPE_BYTES, 10_000)}")
+                     "`wattlake log init --alter`" + (f", or set kafka.max_record_bytes to {fitting}" if fitting >= LEAST_RECORD_BYTES else ""))
     if not small:
         yield ok(LIMIT, f"{config.prefix}*", f"at least {min(said.values())} bytes, for records of up to {config.max_record_bytes}")

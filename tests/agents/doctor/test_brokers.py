@@ -55,6 +55,7 @@ def test_topics_that_take_smaller_records_than_are_written_are_named(doctor: Doc
     found = doctor("--log", kafka.address, WATTLAKE_KAFKA_MAX_RECORD_BYTES="2000000")
     assert found.failed().keys() == {"record size"}
     assert found.by_probe["record size"]["detail"] == "takes 1065536 bytes, and kafka.max_record_bytes is 2000000"
+    assert found.by_probe["record size"]["next_step"] == "`wattlake log init --alter`, or set kafka.max_record_bytes to 1061440"
 
 
 def test_a_name_without_address_and_a_port_where_nobody_listens(doctor: Doctor) -> None:
