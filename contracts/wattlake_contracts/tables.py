@@ -354,11 +354,12 @@ ACCOUNTED_ITEMS = Table(
 COMMITS = Table(
     "commits", "book", "Each commit: what it did, and the data watermark that embodied emissions accrue to.",
     (
-        count("batch", "number of the commit", required=True), text("stage", "land, account or maintain", required=True),
+        count("batch", "number of the commit", required=True), text("stage", "land, account, maintain, seed or key", required=True),
         text("attempt", "attempt id, in the names of its files", required=True),
         count("rows", "rows that it added", required=True), count("rejects", "of them, rejects", required=True),
         instant("watermark_ms", "latest instant that any landed data speaks of"),
         instant("committed_ms", "when, by the committer's clock"),
+        count("folded", "so many commits of the same stage and day before it are this row, too: old ones are; NULL: none"),
     ),
     ("batch",), files=False,
 )

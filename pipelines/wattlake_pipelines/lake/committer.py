@@ -346,7 +346,7 @@ class Committer:
                 {"cause": cause, "key": key, "from_ms": from_ms, "to_ms": to_ms, "batch": batch} for cause, key, from_ms, to_ms in manifest.dirty]),
             (LOG_POSITIONS, " OR ".join(f"(log = {quoted(log)} AND partition = {quoted(partition)})" for log, partition in reached) or "false",
              [{"log": log, "partition": partition, "next_offset": end} for (log, partition), end in reached.items()]),
-            (COMMITS, "false", [{
+            (COMMITS, "false" if manifest.folded is None else manifest.folded.gone, [*(() if manifest.folded is None else manifest.folded.rows), {
                 "batch": batch, "stage": manifest.stage, "attempt": manifest.attempt, "rows": manifest.rows, "rejects": manifest.rejects,
                 "watermark_ms": manifest.watermark_ms if manifest.watermark_ms >= 0 else None, "committed_ms": time.time_ns() // 1_000_000}]))
         for table, out, rows in entries:

@@ -21,6 +21,7 @@ from wattlake_contracts.layout import ALIAS, DAY_MS, HOUR_MS
 from wattlake_contracts.tables import RAW_READINGS, READING_BOUNDS, SEEN_EVENTS, TABLES
 from wattlake_pipelines.arrow_schema import fitted, table_schema, widened, widest
 from wattlake_pipelines.lake.committer import Committer
+from wattlake_pipelines.lake.fold_commits import fold_commits
 from wattlake_pipelines.lake.manifest import Manifest, StagedFile, file_sha256, parquet_options, stage
 from wattlake_pipelines.lake.sizes import small_ones
 from wattlake_pipelines.land.bounds import EDGE_READINGS
@@ -52,7 +53,7 @@ class Maintained:
 
 
 def maintain(committer: Committer, *, keep_days: float, thorough: bool = False) -> Maintained:
-    """Merge, expire snapshots, and delete what no snapshot and no commit names.
+    """Merge, expire snapshots, fold old commits in their book, and delete what no snapshot and no commit names.
 
     keep_days: snapshots older than this go. Of those that stay, all of the last ten minutes are kept, the last of each hour of
     two days, and the last of each day. thorough: merge what is large, too. SupersededError if another committer has taken over.
@@ -62,6 +63,7 @@ def maintain(committer: Committer, *, keep_days: float, thorough: bool = False) 
     expired, orphans = _expire(committer, keep_days), _orphans(committer)
     committer.reach("expired")
     _forget_events(committer)
+    fold_commits(committer, keep_days)
     merged = _merge_raw(committer, thorough) + _merge_batches(committer, thorough)
     committer.reach("merged")
     if merged and keep_days == 0:  # else a snapshot still names what was just merged

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -66,13 +67,21 @@ Span = tuple[str, str, int, int]
 
 
 @dataclass(frozen=True)
+class Folded:
+    """Rows of the book of commits for which `gone` (SQL) holds give way to others."""
+
+    gone: str
+    rows: tuple[Mapping[str, object], ...]
+
+
+@dataclass(frozen=True)
 class Manifest:
     """One commit's worth of work.
 
     files: to add. replaced: (table, day_ms, shard) whose committed files give way. removed: (table,
     path) of single files that do. positions: what was
     read of the log; the spans of a partition follow each other. consumed: greatest batch of `dirty` accounted
-    for, or -1. watermark_ms: latest instant that the data speaks of, or -1.
+    for, or -1. watermark_ms: latest instant that the data speaks of, or -1. folded: what becomes of old commits in the book.
     """
 
     stage: str
@@ -86,3 +95,4 @@ class Manifest:
     watermark_ms: int = -1
     rows: int = 0
     rejects: int = 0
+    folded: Folded | None = None
