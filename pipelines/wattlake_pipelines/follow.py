@@ -8,8 +8,6 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-import duckdb
-
 from wattlake_contracts.errors import WattlakeError
 from wattlake_pipelines.account.account import account
 from wattlake_pipelines.lake import request_files
@@ -21,6 +19,7 @@ from wattlake_pipelines.lake.room import room_in
 from wattlake_pipelines.land.kafka_source import GapError
 from wattlake_pipelines.land.land import land
 from wattlake_pipelines.land.source import Source, Withheld
+from wattlake_pipelines.worker_error import cause
 
 #: A round takes no more than this of the log, so that a backlog is worked off in steps that each end in a commit.
 ROUND_BYTES = 64 * 2**20
@@ -53,8 +52,8 @@ def follow(committer: Committer, source: Source, *, every_s: float, round_bytes:
            withheld: Callable[[Sequence[Withheld]], None] | None = None, asked: Callable[[str], None] | None = None) -> Followed:
     """Land and account what comes, each every_s seconds or as fast as it goes, until stop is set; a round that is begun is ended.
 
-    Between rounds it does what other processes ask. What fails and may pass (brokers away, a full disk) is told and tried again.
-    GapError and a newer committer end it: both need somebody's decision. withheld: hears after each round what could not be landed
+    Between rounds it does what other processes ask. Whatever fails (brokers away, a full disk) is told and tried again, less and less
+    often. Only GapError and a newer committer end it: both need somebody's decision. withheld: hears after each round what could not be landed
     from. asked: hears what was asked, and what came of it.
     """
     done = Followed()
@@ -89,14 +88,15 @@ def follow(committer: Committer, source: Source, *, every_s: float, round_bytes:
                         maintain(committer, keep_days=_KEEP_DAYS)
         except (GapError, SupersededError):
             raise
-        except (WattlakeError, OSError, duckdb.Error) as error:
+        except Exception as error:  # a worker's comes as a RuntimeError whatever it was: which of them may pass cannot be told by their class
             done.failures += 1
             if not isinstance(error, WattlakeError):
                 # of a disk that fails, and whatever DuckDB meets there: what that has left of the connection is not trusted
                 committer.renew()
             if failed is not None:
                 failed(error if isinstance(error, WattlakeError) else WattlakeError(
-                    f"a round failed: {error}", subject=str(committer.lake), next_step="see to the disk if it stays so"))
+                    f"a round failed: {cause(error)}", subject=str(committer.lake),
+                    next_step="see to the disk if it stays so; `wattlake --debug run` shows where it comes from"))
             stop.wait(retry_s)
             retry_s = min(2 * retry_s, _LAST_RETRY_S)
             continue

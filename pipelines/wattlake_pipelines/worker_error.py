@@ -12,6 +12,26 @@ from wattlake_contracts.errors import WattlakeError
 _OURS = re.compile(r"^wattlake_[a-z_.]+\.\w+Error: (?P<said>.*?)(?: \[while running .*)?$(?:\n  next: (?P<step>.*?)(?: \[while running .*)?$)?", re.MULTILINE)
 
 
+#: What Python writes between the tracebacks of errors that led to one another.
+_BETWEEN = ("Traceback (most recent call last)", "During handling of the above exception", "The above exception was the direct cause")
+
+#: An error as Python prints it.
+_NAMED = re.compile(r"[A-Za-z_][\w.]*: ")
+
+
+def cause(error: BaseException) -> str:
+    """What went wrong, on one line: the class and the words of the error, or of the one that the traceback in its text ends with."""
+    text = str(error)
+    if _BETWEEN[0] in text:
+        lines = [line for line in text.splitlines() if line.strip() and not line.startswith((" ", *_BETWEEN))]
+        if lines:
+            return lines[-1].partition(" [while running ")[0]
+    text, by_beam, _ = text.partition(" [while running ")
+    if by_beam and isinstance(error, RuntimeError) and _NAMED.match(text):
+        return " ".join(text.split())
+    return " ".join(f"{type(error).__name__}: {text}".split()).removesuffix(":")
+
+
 @contextmanager
 def told() -> Iterator[None]:
     """A pipeline's run. WattlakeError if a worker raised one, whatever the runner makes of it; any other error as it is."""

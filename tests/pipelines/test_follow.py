@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pytest
 
 from lakes import rows
@@ -23,6 +24,7 @@ from wattlake_pipelines import follow
 from wattlake_pipelines.dev.kafka import Kafka
 from wattlake_pipelines.lake.committer import Committer
 from wattlake_pipelines.land.source import FileSource
+from wattlake_pipelines.worker_error import cause
 
 T0 = 1_760_000_000_000
 WATTLAKE = str(Path(sys.executable).with_name("wattlake"))
@@ -33,9 +35,9 @@ def reading(log: Log, i: int) -> None:
 
 
 @contextmanager
-def following(address: str, prefix: str, lake: Path) -> Iterator[subprocess.Popen[str]]:
+def following(address: str, prefix: str, lake: Path, **variables: str) -> Iterator[subprocess.Popen[str]]:
     command = [WATTLAKE, "run", "--follow", "--every", "0.5", "--log", address, "--lake", str(lake)]
-    environment = {**os.environ, "WATTLAKE_KAFKA_PREFIX": prefix}
+    environment = {**os.environ, "WATTLAKE_KAFKA_PREFIX": prefix, **variables}
     with (lake.parent / "said").open("w") as said, subprocess.Popen(command, stderr=said, stdout=said, text=True, env=environment) as process:
         try:
             yield process
@@ -132,3 +134,66 @@ def test_what_landed_is_accounted_for_though_nothing_more_comes(tmp_path: Path, 
     assert "Input/output error" in str(told[0])
     assert told[1:] == [(2, 1)]
     assert rows(lake, "SELECT sum(energy_mj)::BIGINT FROM lake.fact_energy") == [(5000,)]
+
+
+def test_what_fails_in_a_worker_is_told_with_its_cause_and_tried_again(failing_calls: Path, tmp_path: Path) -> None:
+    log, lake, said, armed = Log(tmp_path / "log"), tmp_path / "lake", tmp_path / "said", tmp_path / "armed"
+    reading(log, 0)
+    reading(log, 1)
+    armed.write_text("write .arrow\n")
+    with following(f"file:{log.root}", "unused.", lake, LD_PRELOAD=str(failing_calls), FAILING_CALLS=str(armed)) as process:
+        until(said, "it is tried again")
+        time.sleep(3)
+        assert process.poll() is None
+        armed.unlink()
+        until(said, "2 rows of 2 records")
+        assert stop(process) == 0
+    failures = [line for line in said.read_text().splitlines() if "a round failed" in line]
+    assert failures
+    # told each time, and not more often than it is waited in between
+    assert len(failures) <= 4
+    assert set(failures) == {f"wattlake: {lake}: a round failed: OSError: [Errno 5] Input/output error"}
+    assert "Traceback" not in said.read_text()
+    assert rows(lake, "SELECT sum(energy_mj)::BIGINT FROM lake.fact_energy") == [(5000,)]
+
+
+@pytest.mark.parametrize("error", [MemoryError(), pa.ArrowInvalid("Not enough data"), AssertionError()], ids=repr)
+def test_whatever_class_of_error_a_round_fails_with_it_is_tried_again(error: Exception, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    log, ends, told = Log(tmp_path / "log"), threading.Event(), []
+    reading(log, 0)
+    really = follow.land
+
+    def fails_once(*given: Any, **options: Any) -> Any:
+        if not told:
+            raise error
+        return really(*given, **options)
+
+    def heard(done: follow.Followed) -> None:
+        told.append((done.rows, done.failures))
+        ends.set()
+
+    monkeypatch.setattr(follow, "land", fails_once)
+    with Committer(tmp_path / "lake") as committer:
+        follow.follow(committer, FileSource(log.root), every_s=0.1, round_bytes=2**20, stop=ends, heard=heard, failed=told.append)
+    assert f"a round failed: {type(error).__name__}" in str(told[0])
+    assert told[1:] == [(1, 1)]
+
+
+def test_of_a_workers_traceback_its_last_error_is_told() -> None:
+    text = """Traceback (most recent call last):
+  File "a.py", line 1, in f
+    g()
+FileNotFoundError: [Errno 2] No such file or directory: 'x'
+
+During handling of the above exception, another exception occurred:
+
+Traceback (most recent call last):
+  File "b.py", line 2, in h
+OSError: [Errno 5] Input/output error [while running 'Read']
+"""
+    assert cause(RuntimeError(text)) == "OSError: [Errno 5] Input/output error"
+    assert cause(OSError(errno.EIO, "Input/output error")) == "OSError: [Errno 5] Input/output error"
+    assert cause(RuntimeError("OSError: [Errno 5] Input/output error [while running 'Read']")) == "OSError: [Errno 5] Input/output error"
+    assert cause(RuntimeError("no name: here [while running 'Read']")) == "RuntimeError: no name: here"
+    assert cause(MemoryError()) == "MemoryError"
+    assert cause(ValueError("two\n  lines")) == "ValueError: two lines"
