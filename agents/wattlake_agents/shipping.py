@@ -67,7 +67,7 @@ class Shipping:
         damaged, refused, unknown = shipper.damaged, shipper.refused, shipper.set_aside
         if damaged > self._told_damaged:
             told = [shipper.damages.popleft() for _ in range(len(shipper.damages))]
-            places = ", ".join(f"{place} ({records})" for place, records in told)
+            places = "; ".join(f"{wreck.place} ({wreck.records}), {wreck.kept}" for wreck in told)
             found.append(f"{damaged - self._told_damaged} records of the spool could not be read, and were not sent: {places}")
         if refused > self._told_refused:
             found.append(f"{refused - self._told_refused} records were {shipper.refusal}")

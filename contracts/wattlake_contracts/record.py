@@ -62,7 +62,7 @@ class Damage:
 
     offset: the first one lost. records: how many, by the next good record's offset; 0 if no offset
     is missing (bytes that belong to no record). raw: the first bytes of it. lost: False where the bytes
-    are all there, and make no record.
+    are all there, and make no record. end: the byte of the segment that follows it.
     """
 
     offset: int
@@ -72,6 +72,7 @@ class Damage:
     reason: str
     raw: bytes
     lost: bool = True
+    end: int = 0
 
 
 def control_character(text: str) -> int | None:

@@ -96,7 +96,7 @@ def scan(raw: mmap.mmap | bytes, view: memoryview, name: str, base: int, next_ba
             if offset > start:
                 lost_from = max(expected, start)
                 raw_kept = bytes(view[at : min(position, at + _RAW_KEPT)])
-                yield Damage(lost_from, min(offset, end) - lost_from, name, at, "damaged or missing bytes", raw_kept)
+                yield Damage(lost_from, min(offset, end) - lost_from, name, at, "damaged or missing bytes", raw_kept, end=position)
             bad_from = -1
             if offset >= end:
                 return
@@ -107,7 +107,7 @@ def scan(raw: mmap.mmap | bytes, view: memoryview, name: str, base: int, next_ba
                 try:
                     meta = metas[meta_raw] = decode_meta(meta_raw)
                 except msgspec.MsgspecError as error:
-                    yield Damage(offset, 1, name, position, f"unreadable meta: {error}", bytes(view[position : position + _RAW_KEPT]))
+                    yield Damage(offset, 1, name, position, f"unreadable meta: {error}", bytes(view[position : position + _RAW_KEPT]), end=stop)
                     position, expected = stop, offset + 1
                     continue
             yield Stored(offset, Record(meta, seq, appended_ms, bytes(view[body + meta_len : stop])), stop, body_crc)
@@ -115,4 +115,4 @@ def scan(raw: mmap.mmap | bytes, view: memoryview, name: str, base: int, next_ba
     tail_from, tail_to = max(expected, start), min(next_base, end)
     if bad_from >= 0 or tail_to > tail_from:
         at = bad_from if bad_from >= 0 else size
-        yield Damage(tail_from, max(0, tail_to - tail_from), name, at, "damaged or missing bytes", bytes(view[at : at + _RAW_KEPT]))
+        yield Damage(tail_from, max(0, tail_to - tail_from), name, at, "damaged or missing bytes", bytes(view[at : at + _RAW_KEPT]), end=size)

@@ -22,6 +22,7 @@ from wattlake_contracts.filelog.writer import LogWriter
 from wattlake_contracts.kafkalog.lane import Lane
 from wattlake_contracts.kafkalog.standing import HeldTopic
 from wattlake_contracts.kafkalog.unknown import Unknown
+from wattlake_contracts.kafkalog.wreckage import Wreck
 from wattlake_contracts.kinds import TOPICS
 from wattlake_contracts.record import Stored
 
@@ -276,12 +277,11 @@ class Held:
             self.refusal = shipper.refusal or self.refusal
         return self._refused + sum(shipper.refused for shipper in self._shippers())
 
-    def damages(self) -> Iterator[tuple[str, int]]:
-        """(place, records) of what could not be read since this was last asked."""
+    def damages(self) -> Iterator[Wreck]:
+        """What could not be read since this was last asked."""
         for held in (*self._topics.values(), *self._ending):
             while held.shipper is not None and held.shipper.damages:
-                place, records = held.shipper.damages.popleft()
-                yield f"{HELD}/{held.folder.name}/{place}", records
+                yield held.shipper.damages.popleft()
 
     def _shippers(self) -> list[Shipper]:
         return [held.shipper for held in (*self._topics.values(), *self._ending) if held.shipper is not None]

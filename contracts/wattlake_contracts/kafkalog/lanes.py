@@ -12,6 +12,7 @@ from wattlake_contracts.filelog import cursor
 from wattlake_contracts.filelog.partition import partitions, segments
 from wattlake_contracts.filelog.reader import bounds
 from wattlake_contracts.kafkalog.lane import Lane
+from wattlake_contracts.kafkalog.wreckage import Wreck, keep
 
 #: So much unsent data is a backlog: it goes at its own pace, beside what is new.
 BACKLOG_BYTES = 2 * 2**20
@@ -23,14 +24,14 @@ class Lanes:
     """The lanes of every partition of a spool, in order; the last of each grows.
 
     damaged: records that could not be read. lost: those that the spool gave up, being full, before they were taken; after
-    a shipper that ended with such in memory it may be more than are lost, never fewer.
+    a shipper that ended with such in memory it may be more than are lost, never fewer. whole: the spool that this one is a part of, if it is.
     """
 
-    def __init__(self, root: Path) -> None:
-        self.root = root
+    def __init__(self, root: Path, whole: Path | None = None) -> None:
+        self.root, self._whole = root, whole or root
         self.damaged = self.lost = 0
-        #: (place, records) of what could not be read, for whoever takes them from here
-        self.damages: deque[tuple[str, int]] = deque(maxlen=_MOST_TOLD)
+        #: what could not be read, for whoever takes it from here
+        self.damages: deque[Wreck] = deque(maxlen=_MOST_TOLD)
         self._lanes: dict[str, list[Lane]] = {}
         self._stored: dict[str, list[cursor.Span]] = {}
 
@@ -66,7 +67,9 @@ class Lanes:
                 lane.look()
                 for damage in lane.damaged:
                     self.damaged += damage.records
-                    self.damages.append((f"{name}/{damage.segment} from byte {damage.position}", damage.records))
+                    segment = self.root / name / damage.segment
+                    place = f"{segment.relative_to(self._whole)} from byte {damage.position}"
+                    self.damages.append(Wreck(place, damage.records, keep(self._whole, segment, damage)))
                 lane.damaged.clear()
                 self.lost, lane.lost = self.lost + lane.lost, 0
             lanes[:] = [lane for lane in lanes if not lane.done]

@@ -27,6 +27,7 @@ from wattlake_contracts.kafkalog.refusals import Refusals, refuses, refuses_anot
 from wattlake_contracts.kafkalog.standing import HeldTopic, ShippingState, held_said
 from wattlake_contracts.kafkalog.unknown import Unknown
 from wattlake_contracts.kafkalog.wording import said
+from wattlake_contracts.kafkalog.wreckage import Wreck
 from wattlake_contracts.log_address import KafkaLog
 from wattlake_contracts.record import Stored
 
@@ -62,7 +63,7 @@ class Shipper:
         self._amiss = amiss
         #: the step of connecting that fails, as it was last found
         self._found = ""
-        self._lanes, self._refusals = Lanes(root), Refusals(whole or root)
+        self._lanes, self._refusals = Lanes(root, whole), Refusals(whole or root)
         self._link = Link(log, config, make, self.wake.set, LAST_RETRY_S if whole is None else _TOPIC_RETRY_S)
         self._pace = Pace(config.replay_mib_per_s * 2**20 if replay else None, time.monotonic())
         self._tidy_at = self._look_at = self._ask_at = 0.0
@@ -103,8 +104,8 @@ class Shipper:
         return self._lanes.damaged + self._held.damaged
 
     @property
-    def damages(self) -> deque[tuple[str, int]]:
-        """(place, records) of what could not be read, for whoever takes them from here."""
+    def damages(self) -> deque[Wreck]:
+        """What could not be read, for whoever takes it from here."""
         return self._lanes.damages
 
     @property
