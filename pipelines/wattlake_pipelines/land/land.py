@@ -51,9 +51,14 @@ def land(committer: Committer, log: Source | Path, *, round_bytes: int, pieces: 
     """
     rounds = records = rows = rejects = 0
     unknown: Counter[tuple[str, str]] = Counter()
-    if (taken := take_up(committer, options)) is not None:
-        rounds, records, rows, rejects = 1, taken[0], taken[1].rows, taken[1].rejects
-        max_rounds = None if max_rounds is None else max_rounds + 1
+    while (taken := take_up(committer, options, round_bytes)) is not None:
+        rounds, records, rows, rejects = rounds + 1, records + taken[0], rows + taken[1].rows, rejects + taken[1].rejects
+        if progress is not None:
+            progress(records, rows)
+        if max_rounds is not None:
+            # what waits on is for the next call
+            max_rounds += 1
+            break
     source = FileSource(log) if isinstance(log, Path) else log
     upto = source.ends() if max_rounds is None else None
     # what is let in again meanwhile is still left out up to the end

@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
+import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
+import later as later_version
 from lakes import rows
 from logs import Log, payload
 from topics import Topics
@@ -29,6 +35,8 @@ from wattlake_pipelines.lake.status import status
 from wattlake_pipelines.land import take_up
 from wattlake_pipelines.land.land import Landed, land
 from wattlake_pipelines.land.proof import UnprovenError
+from wattlake_pipelines.land.source import FileSource
+from wattlake_pipelines.land.weight import BOOK_COPIES
 
 T0 = 1_760_054_400_000
 
@@ -118,6 +126,61 @@ def test_what_waits_and_is_dropped_by_the_runner_waits_on(tmp_path: Path, monkey
         landed(lake, log)
         assert rows(lake, "SELECT job FROM lake.raw_shifts") == [("night",)]
     assert rows(lake, "SELECT count(*) FROM lake.set_aside") == [(0,)]
+
+
+def test_what_waits_is_taken_up_in_commits_that_are_as_large_as_a_round(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    log, lake = tmp_path / "log", tmp_path / "lake"
+    for seq in range(5):
+        append(log, shift(2 * seq, f"s{seq}", size=1000), shift(2 * seq + 1, f"t{seq}", kind="tariffs"))
+        landed(lake, log)
+    (tmp_path / "empty").mkdir()
+    each = max(BOOK_COPIES * pq.read_metadata(path).row_group(0).total_byte_size for (path,) in rows(lake, "SELECT DISTINCT filename FROM lake.set_aside"))
+    with later(monkeypatch), Committer(lake) as committer:
+        told: list[tuple[int, int]] = []
+        source = FileSource(tmp_path / "empty")
+        first = land(committer, source, round_bytes=2 * each, max_rounds=1)
+        assert (first.rounds, first.rows) == (1, 2), "a follower goes on in its next round"
+        done = land(committer, source, round_bytes=2 * each, progress=lambda records, rows: told.append((records, rows)))
+        assert (done.rounds, done.records, done.rows, done.rejects) == (2, 3, 3, 0)
+        assert told == [(2, 2), (3, 3)]
+        assert land(committer, source, round_bytes=1).rounds == 0
+        assert committer.query("SELECT job, seq FROM lake.raw_shifts ORDER BY job").fetchall() == [(f"s{n}", 2 * n) for n in range(5)]
+        for table in ("set_aside", "rejects"):
+            assert committer.query(f"SELECT kind, seq FROM lake.{table} ORDER BY seq").fetchall() == [("tariffs", 2 * n + 1) for n in range(5)], table
+
+
+@pytest.mark.slow
+def test_taking_up_that_is_killed_between_or_within_its_commits_goes_on_and_nothing_counts_twice(tmp_path: Path) -> None:
+    log, lake = tmp_path / "log", tmp_path / "lake"
+    support = str(Path(later_version.__file__).parent)
+    newer = later_version.make(tmp_path / "later")["PYTHONPATH"]
+    environment = {**os.environ, "PYTHONPATH": f"{newer}:{support}"}
+
+    def land_there(where: Path, step: str, nth: int) -> int:
+        """What is left of the later version's landing, a file a commit, that is killed there."""
+        script = f"from pathlib import Path; from die_at import at; from lakes import run; " \
+                 f"run(Path({str(where)!r}), Path({str(log)!r}), round_bytes=1, on_step=at({step!r}, {nth}, 'KILL'))"
+        return subprocess.run([sys.executable, "-c", script], env=environment, cwd=tmp_path, capture_output=True, timeout=300).returncode
+
+    def books(where: Path) -> dict[str, object]:
+        asked = subprocess.run([sys.executable, later_version.__file__, "books", str(where)], env=environment, cwd=tmp_path, capture_output=True, timeout=300)
+        assert asked.returncode == 0, asked.stderr
+        return dict(json.loads(asked.stdout))
+
+    for number in range(4):
+        later_version.write(log, "p", "b", 6 * number, 6)
+        landed(lake, log)
+    assert rows(lake, "SELECT count(*), count(DISTINCT filename) FROM lake.set_aside") == [(16, 4)]
+    assert land_there(lake, "added", 2) == -signal.SIGKILL
+    assert land_there(lake, "committed", 1) == -signal.SIGKILL
+    assert rows(lake, "SELECT count(*), count(DISTINCT filename) FROM lake.set_aside") == [(8, 2)]
+    assert land_there(lake, "none", 1) == 0
+    assert land_there(tmp_path / "at-once", "none", 1) == 0
+    found, expected = books(lake), books(tmp_path / "at-once")
+    for each in ("seen", "rows", "rejects", "set_aside", "faults"):
+        assert found[each] == expected[each], each
+    assert found["set_aside"] == found["rejects"] == found["faults"] == []
+    assert sum(n for table, _, _, n in found["rows"] if table in {"raw_meters", "raw_shifts"}) == 16  # type: ignore[attr-defined]  # of JSON
 
 
 def test_a_record_that_cannot_be_written_down_does_not_wait(tmp_path: Path) -> None:
