@@ -22,6 +22,8 @@ from wattlake_pipelines.simulate.write import simulate
 #: Flat: the backlog that is six times as long takes no more than this share beyond what the short one takes.
 GOAL = 1.15
 _NODES = 8
+#: A round of landing holds so much at most, and memory grows with a round until it is full: so large that the short backlog fills one.
+_ROUND_MIB = 64
 #: How often the peak is looked at; the kernel keeps it.
 _LOOK_S = 0.02
 _SHIP = """
@@ -69,7 +71,7 @@ def _work_off(folder: Path, kafka: Kafka, hours: float) -> _Took:
     simulate(folder / "spool", Options(nodes=_NODES, days=hours / 24))
     shipped = _memory_mib([sys.executable, "-c", _SHIP, str(folder / "spool"), prefix, ",".join(kafka.servers)])
     run = _memory_mib([str(Path(sys.executable).with_name("wattlake")), "run", "--log", kafka.address, "--lake", str(folder / "lake")],
-                      WATTLAKE_KAFKA_PREFIX=prefix)
+                      WATTLAKE_KAFKA_PREFIX=prefix, WATTLAKE_PIPELINES_ROUND_MIB=str(_ROUND_MIB))
     return _Took(shipped, run)
 
 

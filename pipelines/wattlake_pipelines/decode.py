@@ -17,14 +17,15 @@ from wattlake_contracts.column import Column, Type
 from wattlake_contracts.kind import Kind, accepts, is_newer
 from wattlake_contracts.kinds import KINDS
 from wattlake_contracts.record import ARROW, JSON, Record, control_character
+from wattlake_pipelines.arrow_bounds import TooMuchError, refuse_swollen
 from wattlake_pipelines.arrow_schema import ARROW_TYPES, kind_schema
 
 #: A record is at most 1 MB on the file log; a broker may be set to allow more, but not without end.
 MAX_PAYLOAD_BYTES = 16 * 2**20
 #: Rows that cost no bytes (null or run-length columns) must not be able to fill the memory.
 MAX_ROWS = 2_000_000
-#: Nor short references to a long text.
-MAX_TEXT_BYTES = 256 * 2**20
+#: Nor packed bodies, whose columns are bounded by this all together; nor short references to a long text.
+MAX_UNPACKED_BYTES, MAX_TEXT_BYTES = 64 * 2**20, 256 * 2**20
 #: Said of a record that waits for a later version.
 KEPT = "It is kept whole in set_aside"
 #: How much of a bad JSON row is kept as its body.
@@ -145,18 +146,16 @@ def _content_type(record: Record) -> str:
 
 def _arrow(payload: bytes | memoryview, kind: Kind) -> Decoded:
     try:
+        refuse_swollen(pa.py_buffer(payload), MAX_ROWS, MAX_UNPACKED_BYTES)
         with pa.ipc.open_stream(pa.py_buffer(payload)) as stream:
             names = stream.schema.names
-            batches, rows = [], 0
+            batches = []
             for batch in stream:
-                rows += batch.num_rows
-                if rows > MAX_ROWS:
-                    raise DecodeError(f"more than {MAX_ROWS} rows in one record")
                 batch.validate(full=True)
                 batches.append(batch)
             source = pa.Table.from_batches(batches, schema=stream.schema)
-    except DecodeError:
-        raise
+    except TooMuchError as error:
+        raise DecodeError(str(error)) from error
     except Exception as error:  # foreign bytes: Arrow raises its own errors, OSError, ValueError, UnicodeError, MemoryError …
         raise DecodeError(f"not an Arrow IPC stream: {_short(error)}") from error
     columns = []

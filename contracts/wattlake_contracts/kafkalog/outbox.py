@@ -7,14 +7,30 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from itertools import islice
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from wattlake_contracts.config import KafkaConfig
 from wattlake_contracts.errors import WattlakeError
+from wattlake_contracts.filelog.partition import partitions
+from wattlake_contracts.filelog.reader import bounds, read
 from wattlake_contracts.log_address import FileLog, KafkaLog
+from wattlake_contracts.record import Stored
+
+if TYPE_CHECKING:
+    from wattlake_contracts.kafkalog.shipping import Shipper
 
 #: Without any acknowledgement for so long an import gives up and says so.
 PATIENCE_S = 60.0
+#: So many records, or places, are named.
+_NAMED = 5
+
+
+class NotAllShippedError(WattlakeError):
+    """Some of the records will never come. shipped: how many have."""
+
+    shipped = 0
 
 
 @contextmanager
@@ -48,7 +64,11 @@ def shipping_line() -> Callable[[int], None] | None:
 
 
 def ship(root: Path, log: KafkaLog, config: KafkaConfig, progress: Callable[[int], None] | None = None) -> int:
-    """Ship a file log until Kafka has all of it; give the number of records. WattlakeError if it takes none for a minute."""
+    """Ship a file log until Kafka has all of it; give the number of records.
+
+    WattlakeError if it takes none for a minute; NotAllShippedError, once all the others are shipped, if some could not be read, were
+    refused, or are of unknown kinds.
+    """
     # kafka-python is not loaded for a file log
     from wattlake_contracts.kafkalog.shipping import Shipper
 
@@ -70,9 +90,38 @@ def ship(root: Path, log: KafkaLog, config: KafkaConfig, progress: Callable[[int
             if not busy:
                 shipper.wake.wait(0.05)
                 shipper.wake.clear()
-        if shipper.refused:
-            raise WattlakeError(f"{shipper.refused} records were {shipper.refusal}", subject=str(log),
-                                next_step="raise max.message.bytes of the topics")
-        return shipper.acked
     finally:
         shipper.close()
+    # what was lost does not wait; all of it is counted once the shipper is closed
+    if missing := list(_missing(root, shipper)):
+        steps = dict.fromkeys(step for _, step in missing)
+        error = NotAllShippedError("; ".join(what for what, _ in missing), subject=str(log),
+                                   next_step=f"{'; '.join(steps)}; then run the same command again: nothing counts twice")
+        error.shipped = shipper.acked
+        raise error
+    return shipper.acked
+
+
+def _missing(root: Path, shipper: Shipper) -> Iterator[tuple[str, str]]:
+    """(what, next step) of all that was in the folder and did not come to the log."""
+    disk = f"see that the disk of {root} is sound"
+    if shipper.damaged:
+        places = ", ".join(f"{place} ({records})" for place, records, _ in islice(shipper.damages, _NAMED)) or "unknown places"
+        yield f"{shipper.damaged} records could not be read, at {places}{' and more' if len(shipper.damages) > _NAMED else ''}", disk
+    if shipper.lost:
+        yield f"{shipper.lost} records were deleted before they could be read", disk
+    if shipper.refused:
+        # the folder that they are kept in may be gone at once
+        why = shipper.refusal.partition("; kept in ")[0]
+        yield f"{shipper.refused} records were {why} ({_named(root, shipper.refused)})", "raise max.message.bytes of the topics (`wattlake log init --alter`)"
+    if shipper.set_aside:
+        yield f"{shipper.set_aside} records are of kinds that this version does not know: {shipper.state.unknown_kinds}", "use the version that wrote them"
+
+
+def _named(root: Path, count: int) -> str:
+    """Which records were refused last, the first of them by kind and identity."""
+    from wattlake_contracts.kafkalog.refusals import REFUSED
+
+    kept = root / REFUSED
+    found = [item.record for name in partitions(kept) for item in read(kept, name, *bounds(kept, name)) if isinstance(item, Stored)][-count:]
+    return ", ".join(f"{r.meta.kind} {r.ce_id}" for r in found[:_NAMED]) + (" and more" if len(found) > _NAMED else "")

@@ -19,7 +19,7 @@ from wattlake_pipelines.lake.committer import Committer
 from wattlake_pipelines.land.read_range import shard_of
 
 #: So many readings are accounted for at once: what a worker holds in memory grows with them, and not with a day's.
-ROWS_AT_ONCE = 2_000_000
+ROWS_AT_ONCE = 500_000
 
 
 def stage_references(connection: duckdb.DuckDBPyConnection, staging: Path, now: References, dirty: Dirty) -> None:
