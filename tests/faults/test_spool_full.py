@@ -2,20 +2,28 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from at_work import until
 from lakes import rows, run
-from oracles import seen
+from oracles import Identity, seen
 from topics import Topics
+from wattlake_contracts.filelog import cursor
+from wattlake_contracts.filelog.partition import segments
+from wattlake_contracts.filelog.writer import LogWriter
+from wattlake_contracts.kafkalog.shipping import Shipper
+from wattlake_contracts.record import Meta
 from wattlake_pipelines.dev.kafka import Kafka
 
 
@@ -114,3 +122,145 @@ def test_what_a_bounded_spool_gives_up_is_counted_to_the_record(own_kafka: Calla
     assert len(seen(lake)) == written - lost
     assert rows(lake, "SELECT count(*) FROM lake.raw_nodes") == [(written - lost,)]
     assert lost > 300
+
+
+def fill(disk: Path) -> int:
+    """Take all the room that is left; how much that was, in bytes."""
+    with (disk / "ballast").open("ab", buffering=0) as ballast:
+        began = ballast.tell()
+        for size in (4096, 1):
+            try:
+                while ballast.write(bytes(size)) == size:
+                    pass
+            except OSError as error:
+                assert error.errno == errno.ENOSPC  # noqa: PT017 - that it is full is what ends it
+        return ballast.tell() - began
+
+
+def spooled(root: Path, count: int) -> set[Identity]:
+    """Records of jobs in segments of two or three each."""
+    with LogWriter(root, "p", segment_bytes=20_000) as log:
+        for seq in range(count):
+            row = {"job": f"j{seq}", "node": "n1", "start_ms": 1_760_000_000_000, "end_ms": 1_760_000_060_000, "event_ms": 1_760_000_000_000}
+            log.append(Meta("jobs", "n1", "b"), seq, msgspec.json.encode([{**row, "model": os.urandom(5000).hex()}]))
+    return {("n1", "b", seq) for seq in range(count)}
+
+
+#: Ships a spool until nothing waits, and prints how many records that were, what is left, the shipper's error and those of its cursor.
+_DRAIN = """
+import errno, sys, threading, time
+from pathlib import Path
+from wattlake_contracts.config import KafkaConfig
+from wattlake_contracts.filelog import cursor
+from wattlake_contracts.kafkalog.shipping import Shipper
+from wattlake_contracts.log_address import KafkaLog
+
+root, failed = Path(sys.argv[1]), []
+real = cursor.store
+
+def store(folder, spans):
+    try:
+        real(folder, spans)
+    except OSError as error:
+        failed.append(errno.errorcode[error.errno])
+        raise
+
+cursor.store = store
+shipper = Shipper(root, KafkaLog((sys.argv[2],)), KafkaConfig(prefix=sys.argv[3]))
+print("up", flush=True)
+until = time.monotonic() + 60
+while shipper.backlog() and time.monotonic() < until:
+    shipper.step()
+    time.sleep(0.01)
+# what is tidied away comes a second later
+until = time.monotonic() + 2.5
+while time.monotonic() < until:
+    shipper.step()
+    time.sleep(0.05)
+print(shipper.acked, shipper.backlog(), shipper.error or "-", *sorted(set(failed)), flush=True)
+"""
+
+
+def drain(root: Path, topics: Topics, environment: dict[str, str] | None = None) -> list[str]:
+    """What that prints."""
+    done = subprocess.run([sys.executable, "-c", _DRAIN, str(root), topics.log.servers[0], topics.prefix], capture_output=True, text=True, timeout=200,
+                          env={**os.environ, **(environment or {})})
+    assert done.returncode == 0, done.stderr
+    return done.stdout.splitlines()[-1].split()
+
+
+def landed_once(topics: Topics, lake: Path, expected: set[Identity]) -> None:
+    """All of these are in a lake, and nothing twice."""
+    run(lake, topics.source())
+    assert seen(lake) == expected
+    assert rows(lake, "SELECT count(*), count(DISTINCT job) FROM lake.raw_jobs") == [(len(expected), len(expected))]
+
+
+@pytest.mark.slow
+def test_a_full_disk_that_takes_no_cursor_is_drained_and_what_is_deleted_makes_room(kafka: Kafka, topic_prefix: str, small_disk: Path, tmp_path: Path) -> None:
+    topics, root = Topics(kafka.address, topic_prefix), small_disk / "spool"
+    expected = spooled(root, 40)
+    # what the shipper needs of its own, as it is there once an agent has run
+    (root / ".ship.lock").touch()
+    fill(small_disk)
+    acked, backlog, error, *failed = drain(root, topics)
+    assert (acked, backlog, error) == ("40", "0", "-")
+    assert failed == ["ENOSPC"], "the cursor could not be written, really"
+    assert len(segments(root / "p")) == 1, "and all that was shipped has made room"
+    assert cursor.load(root / "p") == [(40, None)], "so that it could be at last"
+    expected |= {("n1", "b", 40)}
+    with LogWriter(root, "p") as log:
+        log.append(Meta("jobs", "n1", "b"), 40, b'[{"job":"j40","node":"n1","start_ms":1760000000000,"end_ms":1760000060000,"event_ms":1760000000000}]')
+    assert drain(root, topics)[:2] == ["1", "0"], "and the next one sends only what is new"
+    landed_once(topics, tmp_path / "lake", expected)
+
+
+@pytest.mark.slow
+def test_a_disk_that_can_neither_write_nor_delete_is_drained_and_counts_once(kafka: Kafka, topic_prefix: str, tmp_path: Path, failing_calls: Path,
+                                                                             small_disk: Path) -> None:
+    topics, root, armed = Topics(kafka.address, topic_prefix), small_disk / "spool", tmp_path / "armed"
+    expected = spooled(root, 40)
+    (root / ".ship.lock").touch()
+    fill(small_disk)
+    before = segments(root / "p")
+    armed.write_text("unlink .wlog\n")
+    broken = {"LD_PRELOAD": str(failing_calls), "FAILING_CALLS": str(armed)}
+    assert drain(root, topics, broken) == ["40", "0", "-", "ENOSPC"]
+    assert segments(root / "p") == before, "nothing could be deleted"
+    assert cursor.load(root / "p") == [(0, None)], "or written down"
+    # all of it goes a second time, and room is made once it can be
+    armed.write_text("")
+    assert drain(root, topics)[:3] == ["40", "0", "-"]
+    assert len(segments(root / "p")) == 1
+    landed_once(topics, tmp_path / "lake", expected)
+
+
+@pytest.mark.slow
+def test_a_full_disk_below_a_topic_that_takes_nothing_holds_up_no_other_and_loses_nothing(kafka: Kafka, topic_prefix: str, small_disk: Path,
+                                                                                          tmp_path: Path) -> None:
+    topics, root = Topics(kafka.address, topic_prefix), small_disk / "spool"
+    with topics.admin() as admin:
+        admin.delete_topics([topic_prefix + "jobs"])
+    expected = spooled(root, 20)
+    with LogWriter(root, "p") as log:
+        for seq in range(20, 40):
+            log.append(Meta("nodes", "n1", "b"), seq, b'[{"node":"n1","event":"heartbeat","event_ms":1760000000000}]')
+    fill(small_disk)
+    shipper = Shipper(root, topics.log, topics.config)
+    thread = threading.Thread(target=shipper.run)
+    thread.start()
+    try:
+        until(lambda: shipper.acked == 20, "the other topic flows")
+        until(lambda: "cannot be set apart: No space left on device" in shipper.state.error, "and that is told")
+        assert shipper.backlog() == 20
+        (small_disk / "ballast").unlink()
+        until(lambda: [one.records for one in shipper.state.held] == [20], "they wait apart once there is room")
+        topics.create("jobs")
+        until(lambda: shipper.acked == 40, "and go by themselves", 30)
+    finally:
+        shipper.stop.set()
+        shipper.wake.set()
+        thread.join(30)
+    lake = tmp_path / "lake"
+    run(lake, topics.source())
+    assert seen(lake) == expected | {("n1", "b", seq) for seq in range(20, 40)}
