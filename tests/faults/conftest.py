@@ -9,19 +9,20 @@ from typing import Any
 
 import pytest
 
-from at_work import Agent, Follower, until
+from at_work import Agent, Follower, NotLiveError, until
 from oracles import check_alive, check_conserved
 from topics import Topics
 
 
 class World:
-    """Processes on topics. environment: by which they come in."""
+    """Processes on topics. environment: by which they come in. followers: of a lake each, the first one's is `lake`."""
 
     def __init__(self, folder: Path, topics: Topics, environment: dict[str, str] | None = None) -> None:
         self.folder, self.topics, self.lake = folder, topics, folder / "lake"
         self.environment = {"WATTLAKE_KAFKA_PREFIX": topics.prefix, **(environment or {})}
         self.agents: list[Agent] = []
         self.follower = Follower(self.lake, topics.log.address, self.environment)
+        self.followers = [self.follower]
 
     def agent(self, node: str = "n1", log: str | None = None, **options: Any) -> Agent:
         """A new agent, started."""
@@ -31,22 +32,39 @@ class World:
         one.start()
         return one
 
+    def beside(self, name: str, log: str, environment: dict[str, str]) -> Follower:
+        """One more follower, with a lake of its own."""
+        one = Follower(self.folder / name / "lake", log, {**self.environment, **environment})
+        self.followers.append(one)
+        return one
+
     def follow(self) -> None:
-        """Start the follower, and wait until something has landed."""
-        self.follower.start()
-        until(lambda: not self.follower.runs() or " rounds, " in self.follower.said.read_text(), "something lands", 120)
-        assert self.follower.runs(), self.follower.said.read_text()
+        """Start the followers, and wait until something has landed."""
+        for follower in self.followers:
+            follower.start()
+        for follower in self.followers:
+            until(lambda: not follower.runs() or " rounds, " in follower.said.read_text(), "something lands", 120)  # noqa: B023
+            assert follower.runs(), follower.said.read_text()
 
-    def alive(self, within_s: float = 30) -> float:
-        """Liveness, of every agent."""
-        return max(check_alive(self.lake, agent.node, within_s) for agent in self.agents)
+    def alive(self) -> float:
+        """Liveness, of every agent in every lake."""
+        try:
+            return check_alive([follower.lake for follower in self.followers], [agent.node for agent in self.agents])
+        except NotLiveError as error:
+            for process in (*self.agents, *self.followers):
+                error.add_note(f"{process.said}:\n{process.said.read_text()[-2000:]}")
+            raise
 
-    def settle(self) -> None:
-        """Stop all in good order and check conservation."""
-        for agent in self.agents:
-            assert agent.stop() == 0, agent.said.read_text()[-3000:]
-        assert self.follower.stop() == 0, self.follower.said.read_text()[-3000:]
-        check_conserved(self.lake, self.topics, [agent.spool for agent in self.agents], self.folder)
+    def stop(self) -> None:
+        """Stop all in good order."""
+        for process in (*self.agents, *self.followers):
+            assert process.stop() == 0, process.said.read_text()[-3000:]
+
+    def settle(self, *logs: Path) -> None:
+        """Stop all in good order and check conservation. logs: file logs that were shipped too."""
+        self.stop()
+        check_conserved(self.lake, self.topics, [*(agent.spool for agent in self.agents), *logs], self.folder,
+                        others=[follower.lake for follower in self.followers[1:]])
 
 
 @pytest.fixture
@@ -55,7 +73,7 @@ def world(tmp_path: Path) -> Iterator[Callable[..., World]]:
     with ExitStack() as made:
         def make(topics: Topics, environment: dict[str, str] | None = None) -> World:
             one = World(tmp_path, topics, environment)
-            made.callback(lambda: [process.end() for process in (*one.agents, one.follower)])
+            made.callback(lambda: [process.end() for process in (*one.agents, *one.followers)])
             return one
 
         yield make

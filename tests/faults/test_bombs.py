@@ -12,6 +12,7 @@ from at_work import until
 from batches import CODECS, batch, message, packed, produce, zeros
 from lakes import rows
 from logs import payload
+from oracles import accepted, check_kept, seen
 from topics import Topics
 from wattlake_pipelines.dev.kafka import Kafka
 
@@ -39,6 +40,9 @@ def peak_bytes(pid: int) -> int:
 def test_a_batch_that_unpacks_to_gigabytes_is_a_reject_and_the_follower_goes_on(kafka: Kafka, topic_prefix: str, world: Callable[..., Any]) -> None:
     topics = Topics(kafka.address, topic_prefix, partitions=1)
     server, topic = kafka.servers[0], topic_prefix + "jobs"
+    here = world(topics)
+    agent = here.agent()
+    here.follow()
     for i, codec in enumerate(CODECS):
         assert produce(server, topic, batch(codec, 1, packed(codec, [message(0, job(i))]))) == i
     bomb = packed("zstd", (piece for i in range(5) for piece in zeros(i, 900 << 20)))
@@ -49,13 +53,11 @@ def test_a_batch_that_unpacks_to_gigabytes_is_a_reject_and_the_follower_goes_on(
     for _ in range(200):
         produce(server, topic, many)
     produce(server, topic, batch("lz4", 1, packed("lz4", [message(0, job(99))])))
-
-    here = world(topics)
-    here.follow()
+    here.alive()
     until(lambda: "201 rejected" in here.follower.said.read_text() or not here.follower.runs(), "all has landed", 240)
     assert here.follower.runs(), here.follower.said.read_text()[-3000:]
     peak = peak_bytes(here.follower.process.pid)
-    assert here.follower.stop() == 0
+    here.stop()
     print(f"the follower had {peak / 2**20:.0f} MiB at most")
     assert peak < ROOM_BYTES
     assert rows(here.lake, "SELECT job FROM lake.raw_jobs ORDER BY start_ms") == [(f"j{i}",) for i in [*range(len(CODECS)), 99]]
@@ -63,3 +65,6 @@ def test_a_batch_that_unpacks_to_gigabytes_is_a_reject_and_the_follower_goes_on(
     assert str(place).endswith(f"offset {first}")
     assert reason == f"offsets {first} to {first + 4}: a batch of messages unpacks to more than 64 MiB"
     assert rows(here.lake, "SELECT count(*) FROM lake.rejects") == [(201,)]
+    topics.ship(agent.spool)
+    check_kept(here.lake, topics, here.folder)
+    assert accepted([agent.spool]) <= seen(here.lake)

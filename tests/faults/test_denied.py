@@ -22,7 +22,7 @@ from kafka.admin import (
     UserScramCredentialUpsertion,
 )
 
-from at_work import WATTLAKE, until
+from at_work import WATTLAKE, Follower, until
 from broker import READY_S
 from guarded import Guarded
 from guarded import make as make_guarded
@@ -30,7 +30,7 @@ from secured import Authority
 from topics import Topics
 
 #: A certificate's; a machine that runs other tests too takes long to start an agent that shows it.
-VALID_S = 40
+VALID_S = 50
 
 
 @pytest.fixture(scope="module")
@@ -49,15 +49,15 @@ def own_guarded(tmp_path_factory: pytest.TempPathFactory, authority: Authority) 
     made.kafka.brokers[0].kill()
 
 
-def rights(topics: Topics, principal: str) -> list[Any]:
-    """What an agent needs."""
+def rights(topics: Topics, principal: str, operation: ACLOperation = ACLOperation.WRITE) -> list[Any]:
+    """What an agent needs, or who reads."""
     pattern = ResourcePattern(ResourceType.TOPIC, topics.prefix, ACLResourcePatternType.PREFIXED)
-    return [ACL(f"User:{principal}", "*", operation, ACLPermissionType.ALLOW, pattern) for operation in (ACLOperation.WRITE, ACLOperation.DESCRIBE)]
+    return [ACL(f"User:{principal}", "*", one, ACLPermissionType.ALLOW, pattern) for one in (operation, ACLOperation.DESCRIBE)]
 
 
-def grant(topics: Topics, principal: str) -> None:
+def grant(topics: Topics, principal: str, operation: ACLOperation = ACLOperation.WRITE) -> None:
     with topics.admin() as admin:
-        assert not admin.create_acls(rights(topics, principal))["failed"]
+        assert not admin.create_acls(rights(topics, principal, operation))["failed"]
 
 
 def revoke(topics: Topics, principal: str) -> None:
@@ -103,26 +103,35 @@ def test_rights_are_revoked_and_granted_again(own_guarded: Guarded, topic_prefix
 
 
 @pytest.mark.slow
-def test_a_password_is_rotated_and_a_certificate_expires_and_is_renewed(own_guarded: Guarded, authority: Authority, topic_prefix: str,
-                                                                     world: Callable[..., Any]) -> None:
+def test_passwords_are_rotated_and_certificates_expire_and_are_renewed(own_guarded: Guarded, authority: Authority, topic_prefix: str,
+                                                                       world: Callable[..., Any]) -> None:
+    """Of agents, and of followers, of which each has a lake of its own."""
     topics = own_guarded.topics(topic_prefix)
-    user, name = topic_prefix + "agent", topic_prefix + "mutual"
-    set_password(topics, user, "first")
-    grant(topics, user)
-    grant(topics, f"CN={name}")
-    here = world(topics, own_guarded.user())
-    password_file = own_guarded.password_file("first")
-    by_password = here.agent("n1", environment=own_guarded.user(user, "first") | {"WATTLAKE_KAFKA_PASSWORD_FILE": str(password_file)})
-    shown = authority.issue(name, timedelta(seconds=VALID_S))
+    writer, reader = topic_prefix + "agent", topic_prefix + "pipelines"
+    password_files, certified = {}, {}
+    for user, operation in ((writer, ACLOperation.WRITE), (reader, ACLOperation.READ)):
+        set_password(topics, user, "first")
+        password_files[user] = own_guarded.password_file("first")
+        for principal in (user, f"CN={user}"):
+            grant(topics, principal, operation)
+        shown = authority.issue(user, timedelta(seconds=VALID_S))
+        certified[user] = {"WATTLAKE_KAFKA_SECURITY_PROTOCOL": "SSL", "WATTLAKE_KAFKA_CERT_FILE": str(shown.cert_file),
+                           "WATTLAKE_KAFKA_KEY_FILE": str(shown.key_file)}
     expiry = time.monotonic() + VALID_S
-    by_certificate = here.agent("n2", log=f"kafka:{own_guarded.mutual}", environment={
-        "WATTLAKE_KAFKA_SECURITY_PROTOCOL": "SSL", "WATTLAKE_KAFKA_CA_FILE": str(own_guarded.ca_file), "WATTLAKE_KAFKA_CERT_FILE": str(shown.cert_file),
-        "WATTLAKE_KAFKA_KEY_FILE": str(shown.key_file)})
+
+    def known(user: str) -> dict[str, str]:
+        return own_guarded.user(user, "first") | {"WATTLAKE_KAFKA_PASSWORD_FILE": str(password_files[user])}
+
+    here = world(topics, known(reader))
+    other = here.beside("by-certificate", f"kafka:{own_guarded.mutual}", certified[reader])
+    by_password = here.agent("n1", environment=known(writer))
+    by_certificate = here.agent("n2", log=f"kafka:{own_guarded.mutual}", environment=certified[writer])
+    here.follow()
     for agent in (by_password, by_certificate):
         until(lambda: agent.status()[0].get("records_acknowledged"), "it sends")  # noqa: B023
-    here.follow()
 
-    set_password(topics, user, "second")
+    for user in (writer, reader):
+        set_password(topics, user, "second")
     time.sleep(max(0.0, expiry - time.monotonic()))
     # who is in stays in until the connection ends
     own_guarded.kafka.brokers[0].kill()
@@ -130,10 +139,28 @@ def test_a_password_is_rotated_and_a_certificate_expires_and_is_renewed(own_guar
     until(lambda: "wrong password" in (by_password.status()[0]["shipping_error"] or ""), "the old password is not taken, and that is told")
     until(lambda: "certificate" in (by_certificate.status()[0]["shipping_error"] or ""), "an expired certificate is told of")
     assert "expired" in by_certificate.status()[0]["shipping_error"]
+    shut_out = {follower: rounds(follower) for follower in here.followers}
+    for follower in here.followers:
+        told = refusals(follower)
+        until(lambda: refusals(follower) > told, "a follower that is not let in says so, and tries again")  # noqa: B023
+        assert "see that they are up, and that address, certificates and password are right" in follower.said.read_text()
+    assert shut_out == {follower: rounds(follower) for follower in here.followers}, "nothing lands for who is not let in"
 
-    password_file.write_text("second\n")
-    authority.issue(name)
+    for user, file in password_files.items():
+        file.write_text("second\n")
+        authority.issue(user)
     here.alive()
     for agent in (by_password, by_certificate):
         until(lambda: agent.status()[0]["state"] == "healthy", "and is healthy again")  # noqa: B023
+    assert other.runs()
     here.settle()
+
+
+def rounds(follower: Follower) -> int:
+    """How often it has told what has landed."""
+    return follower.said.read_text().count(" rounds, ")
+
+
+def refusals(follower: Follower) -> int:
+    """How often it has told that it is not let in."""
+    return follower.said.read_text().count("no broker answers")

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from kafka.admin import (
@@ -18,13 +20,15 @@ from kafka.admin import (
     UserScramCredentialUpsertion,
 )
 
-from at_work import WATTLAKE, Follower, until
+from at_work import WATTLAKE, until, until_live
 from guarded import Guarded
 from lakes import rows
 from logs import Log
+from oracles import check_conserved
 from topics import Topics
 from wattlake_contracts.errors import INCOMPLETE
 from wattlake_contracts.kinds import TOPICS
+from wattlake_warehouse.lake import open_lake
 
 T0 = 1_760_000_000_000
 READ, DESCRIBE = ACLOperation.READ, ACLOperation.DESCRIBE
@@ -102,35 +106,43 @@ def test_what_may_not_be_read_is_left_out_and_named_and_the_rest_is_landed(guard
     reader.forbid(DESCRIBE, "serving")
     until(lambda: land(reader, topics, lake).returncode == 1, "who may read nothing has an error", 180)
     assert "may not be read: neither DESCRIBE nor READ is granted" in land(reader, topics, lake).stderr
+    check_conserved(lake, topics, [log.root], tmp_path)
 
 
 @pytest.mark.slow
-def test_a_follower_goes_on_with_the_rest_and_lands_a_topic_once_it_is_granted_again(guarded: Guarded, topic_prefix: str, tmp_path: Path) -> None:
-    topics, lake, log = guarded.topics(topic_prefix), tmp_path / "lake", Log(tmp_path / "log")
+def test_a_follower_goes_on_with_the_rest_and_lands_a_topic_once_it_is_granted_again(guarded: Guarded, topic_prefix: str, world: Callable[..., Any],
+                                                                                     tmp_path: Path) -> None:
+    topics, log = guarded.topics(topic_prefix), Log(tmp_path / "log")
     told(log, 0)
     topics.ship(log.root)
     reader = Reader(guarded, topics)
     reader.let(READ, *TOPICS)
-    follower = Follower(lake, topics.log.address, reader.environment)
+    here = world(topics, reader.environment)
+    here.agent("n2", environment=guarded.user())
+    follower = here.follower
 
     def said(text: str) -> None:
         until(lambda: not follower.runs() or text in follower.said.read_text(), f"it says {text!r}", 120)
         assert follower.runs(), follower.said.read_text()
 
-    try:
-        follower.start()
-        said("2 rows of 2 records")
-        reader.forbid(READ, "jobs")
-        said(f"{topic_prefix}jobs: may not be read")
-        for i in (1, 2):
-            told(log, i)
-            topics.ship(log.root)
-            said(f"{2 + i} rows of {2 + i} records")
-        assert follower.said.read_text().count(f"{topic_prefix}jobs: may not be read") == 1, "told once"
-        reader.let(READ, "jobs")
-        said(f"{topic_prefix}jobs: is landed from again")
-        said("6 rows of 6 records")
-        assert follower.stop() == 0
-    finally:
-        follower.end()
-    assert counts(lake) == [(3, 3)]
+    def jobs() -> int:
+        with open_lake(here.lake) as connection:
+            [(found,)] = connection.execute("SELECT count(*) FROM raw_jobs").fetchall()
+        return int(found)
+
+    here.follow()
+    until(lambda: jobs() == 1, "the first job lands")
+    reader.forbid(READ, "jobs")
+    said(f"{topic_prefix}jobs: may not be read")
+    for i in (1, 2):
+        told(log, i)
+        topics.ship(log.root)
+        here.alive()
+    assert jobs() == 1
+    assert follower.said.read_text().count(f"{topic_prefix}jobs: may not be read") == 1, "told once"
+    reader.let(READ, "jobs")
+    until_live(lambda: jobs() == 3, "what had waited landed")
+    here.alive()
+    said(f"{topic_prefix}jobs: is landed from again")
+    here.settle(log.root)
+    assert rows(here.lake, "SELECT count(*) FROM lake.raw_readings WHERE node = 'n1'") == [(3,)]

@@ -18,17 +18,34 @@ from wattlake_pipelines.dev.ports import free_ports
 WATTLAKE = str(Path(sys.executable).with_name("wattlake"))
 
 
+#: Fresh data lands within so many seconds after the faults stop.
+LIVE_S = 30.0
+
+
 class TooLongError(AssertionError):
     """Something has not happened in time. The machine may have been busy: CI tries such a test once more, and shows both tries."""
 
 
-def until(condition: Callable[[], object], what: str, seconds: float = 60) -> None:
-    """Wait until something holds."""
-    deadline = time.monotonic() + seconds
+class NotLiveError(AssertionError):
+    """Fresh data has not landed in time after the faults stopped. That is promised in seconds: CI does not try such a test once more."""
+
+
+def until(condition: Callable[[], object], what: str, seconds: float = 60, error: type[AssertionError] = TooLongError,
+          every_s: float = 0.1) -> float:
+    """Wait until something holds, and look every_s; give how many seconds it took. error: is raised if it does not in time."""
+    began = time.monotonic()
     while not condition():
-        if time.monotonic() >= deadline:
-            raise TooLongError(f"not within {seconds:g} s: {what}")
-        time.sleep(0.1)
+        if time.monotonic() - began >= seconds:
+            raise error(f"not within {seconds:g} s: {what}")
+        time.sleep(every_s)
+    return time.monotonic() - began
+
+
+def until_live(condition: Callable[[], object], what: str) -> float:
+    """Wait until what is fresh has landed, now that the faults have stopped; give how many seconds it took, and tell them."""
+    took_s = until(condition, what, LIVE_S, NotLiveError, 0.25)
+    print(f"{what} after {took_s:.1f} s")
+    return took_s
 
 
 class _Process:
@@ -104,4 +121,5 @@ class Follower(_Process):
 
     def __init__(self, lake: Path, log: str, environment: Mapping[str, str], *, beam: Sequence[str] = ()) -> None:
         self.lake = lake
+        lake.parent.mkdir(parents=True, exist_ok=True)
         super().__init__(lake.parent, "follower", ["run", "--follow", "--every", "1", "--log", log, "--lake", str(lake), "--", *beam], environment)

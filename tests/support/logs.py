@@ -38,10 +38,20 @@ class Log:
     def put(self, kind: str, rows: Sequence[Row], *, node: str = "w", boot: str = "b", partition: str = "p",
             appended_ms: int | None = None, seq: int | None = None) -> None:
         """Append one record of rows and make it durable."""
+        with LogWriter(self.root, partition) as writer:
+            self._append(writer, kind, rows, node, boot, appended_ms, seq)
+            writer.sync()
+
+    def put_each(self, kind: str, records: Sequence[Sequence[Row]], *, node: str = "w", boot: str = "b", partition: str = "p") -> None:
+        """Append a record of each of these rows, and make them durable at once."""
+        with LogWriter(self.root, partition) as writer:
+            for rows in records:
+                self._append(writer, kind, rows, node, boot)
+            writer.sync()
+
+    def _append(self, writer: LogWriter, kind: str, rows: Sequence[Row], node: str, boot: str, appended_ms: int | None = None, seq: int | None = None) -> None:
         number = self._next.get((node, boot), 0) if seq is None else seq
         self._next[node, boot] = number + 1
         body, content_type = payload(kind, rows)
         latest = max((int(str(v)) for r in rows for k, v in r.items() if k in {"ts_ms", "end_ms", "start_ms"} and v is not None and kind != "grid"), default=0)
-        with LogWriter(self.root, partition) as writer:
-            writer.append(Meta(kind, node, boot, content_type=content_type), number, body, appended_ms or max(latest, 1_700_000_000_000))
-            writer.sync()
+        writer.append(Meta(kind, node, boot, content_type=content_type), number, body, appended_ms or max(latest, 1_700_000_000_000))

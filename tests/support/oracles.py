@@ -5,11 +5,11 @@ from __future__ import annotations
 import shutil
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from at_work import TooLongError
+from at_work import until_live
 from lakes import dump_of, run
 from topics import Topics
 from wattlake_contracts.filelog import cursor
@@ -25,10 +25,6 @@ from wattlake_pipelines.land.land import land
 from wattlake_warehouse.lake import open_lake
 
 Identity = tuple[str, str, int]
-
-#: Fresh data lands within so many seconds after the faults stop.
-LIVE_S = 30.0
-
 
 def accepted(spools: Sequence[Path], damaged: int = 0) -> set[Identity]:
     """Every record that the spools have accepted; they must be large enough still to hold all, but for so many records that cannot be read."""
@@ -70,21 +66,24 @@ class _Books:
     seen: set[Identity]
     facts: dict[str, str]
     rows: list[tuple[object, ...]]
-    #: (kind, place, reason) of each; what a spool cannot give comes to no topic, and is no reject there.
+    #: (kind, place, reason) of each
     rejects: list[tuple[object, ...]]
 
 
-def _books(committer: Committer) -> _Books:
+def _books(committer: Committer, *, kindless: bool = False) -> _Books:
+    """kindless: with the rejects that have no kind too; what a spool cannot give comes to no topic, and is no reject there."""
     parts = " UNION ALL ".join(f"SELECT '{table}', boot, seq, count(*) FROM lake.{table} GROUP BY ALL" for table in ("raw_readings", "raw_nodes", "raw_jobs"))
     return _Books(_seen(committer), dump_of(committer), committer.query(f"SELECT * FROM ({parts}) ORDER BY ALL").fetchall(),
-                  committer.query("SELECT kind, place, reason FROM lake.rejects WHERE kind IS NOT NULL ORDER BY ALL").fetchall())
+                  committer.query(f"SELECT kind, place, reason FROM lake.rejects WHERE {kindless} OR kind IS NOT NULL ORDER BY ALL").fetchall())
 
 
-def check_conserved(lake: Path, topics: Topics, spools: Sequence[Path], folder: Path, *, rejected: int = 0, damaged: int = 0) -> None:
+def check_conserved(lake: Path, topics: Topics, spools: Sequence[Path], folder: Path, *, rejected: int = 0, damaged: int = 0,
+                    others: Sequence[Path] = ()) -> None:
     """Ship and land what is left, and compare the lake with one that was made from the spools themselves, in peace.
 
     Then once more after upkeep, and once more after every record came a second time; and a new lake that reads all topics from their
     beginning has the same books. folder: to work in. rejected: how many rows are. damaged: how many records of the spools cannot be read.
+    others: lakes that have landed from the same topics.
     """
     for spool in spools:
         topics.ship(spool, damaged)
@@ -94,26 +93,46 @@ def check_conserved(lake: Path, topics: Topics, spools: Sequence[Path], folder: 
         expected = _books(committer)
     assert expected.seen == accepted(spools, damaged)
     assert len(expected.rejects) == rejected
-
-    def check(committer: Committer) -> None:
-        assert _books(committer) == expected
-
-    run(lake, topics.source(), shipped=True)
-    with Committer(lake) as committer:
-        check(committer)
-        land(committer, topics.source(), round_bytes=2**28)
-        account(committer)
-        check(committer)
-        maintain(committer, keep_days=0)
-        assert verify(committer)[1] == []
-        check(committer)
+    for one in (lake, *others):
+        run(one, topics.source(), shipped=True)
+        _check_kept(one, topics, expected)
     for number, spool in enumerate(spools):
         copy = shutil.copytree(spool, folder / f"again-{number}", ignore=shutil.ignore_patterns(cursor.CURSOR, LOCK))
         assert topics.ship(copy, damaged) == len(accepted([spool], damaged)), "all of it comes a second time"
-    for one in (lake, folder / "anew"):
+    for one in (lake, *others, folder / "anew"):
         run(one, topics.source(), shipped=True)
         with Committer(one) as committer:
-            check(committer)
+            assert _books(committer) == expected
+
+
+def check_kept(lake: Path, topics: Topics, folder: Path, anew: Callable[[Path], None] | None = None) -> None:
+    """What a lake has landed of topics that hold what no spool has given stays as it is when it is run again and after upkeep.
+
+    And a new lake that reads all topics from their beginning has the same books, each reject at its place. folder: to work in.
+    anew: makes the new lake, where there is something to do before it lands.
+    """
+    run(lake, topics.source(), shipped=True)
+    with Committer(lake) as committer:
+        expected = _books(committer, kindless=True)
+    _check_kept(lake, topics, expected, kindless=True)
+    fresh = folder / "anew"
+    if anew is not None:
+        anew(fresh)
+    run(fresh, topics.source(), shipped=True)
+    with Committer(fresh) as committer:
+        assert _books(committer, kindless=True) == expected
+
+
+def _check_kept(lake: Path, topics: Topics, expected: _Books, *, kindless: bool = False) -> None:
+    """A lake has these books: now, after another run, and after all that may be deleted is."""
+    with Committer(lake) as committer:
+        assert _books(committer, kindless=kindless) == expected
+        land(committer, topics.source(), round_bytes=2**28)
+        account(committer)
+        assert _books(committer, kindless=kindless) == expected
+        maintain(committer, keep_days=0)
+        assert verify(committer)[1] == []
+        assert _books(committer, kindless=kindless) == expected
 
 
 def latest_ms(lake: Path, node: str) -> int:
@@ -123,11 +142,13 @@ def latest_ms(lake: Path, node: str) -> int:
     return int(found[0] or 0) if found else 0
 
 
-def check_alive(lake: Path, node: str, within_s: float = LIVE_S) -> float:
-    """What is read from now on is in the lake within so many seconds, untouched by hand; give how many it took."""
-    since_ms, began = time.time_ns() // 1_000_000, time.monotonic()
-    while latest_ms(lake, node) <= since_ms:
-        if time.monotonic() - began >= within_s:
-            raise TooLongError(f"nothing that is newer than {within_s:g} s has landed")
-        time.sleep(0.5)
-    return time.monotonic() - began
+def check_alive(lakes: Sequence[Path], nodes: Sequence[str]) -> float:
+    """What these nodes read from now on is in each of the lakes in time, untouched by hand; give how many seconds it took."""
+    since_ms = time.time_ns() // 1_000_000
+    left = [(lake, node) for lake in lakes for node in dict.fromkeys(nodes)]
+
+    def landed() -> bool:
+        left[:] = [(lake, node) for lake, node in left if latest_ms(lake, node) <= since_ms]
+        return not left
+
+    return until_live(landed, "fresh data landed")
