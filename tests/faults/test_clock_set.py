@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from at_work import until
+from at_work import until, until_live
 from lakes import rows
 from oracles import check_conserved, latest_ms
 from topics import Topics
@@ -84,7 +84,7 @@ def test_an_agent_whose_clock_steps_an_hour_or_comes_from_1970_counts_each_joule
                     found = connection.execute("SELECT count(*) FROM raw_readings WHERE ts_ms BETWEEN ? AND ?", [begun + 2000, begun + HOUR // 2]).fetchone()
                 return bool(found and found[0])
 
-            until(landed, f"what is read {off_ms // HOUR} h off lands")
+            until_live(landed, f"what is read {off_ms // HOUR} h off landed")
             shown.append((begun, time.time_ns() // 1_000_000 + right_ms + off_ms))
         assert agent.stop() == 0
     assert here.follower.stop() == 0, here.follower.said.read_text()[-3000:]

@@ -22,7 +22,7 @@ from wattlake_contracts.tables import RAW_READINGS, READING_BOUNDS, SEEN_EVENTS,
 from wattlake_pipelines.arrow_schema import fitted, table_schema, widened, widest
 from wattlake_pipelines.lake.committer import Committer
 from wattlake_pipelines.lake.fold_commits import fold_commits
-from wattlake_pipelines.lake.manifest import Manifest, StagedFile, file_sha256, parquet_options, stage
+from wattlake_pipelines.lake.manifest import READING_STATISTICS, Manifest, StagedFile, file_sha256, parquet_options, stage
 from wattlake_pipelines.lake.sizes import small_ones
 from wattlake_pipelines.land.bounds import EDGE_READINGS
 from wattlake_pipelines.land.seen import stage_events
@@ -121,7 +121,7 @@ def _merge_day(committer: Committer, day: int, shard: int, paths: list[str], hou
     schema = widest(table_schema(RAW_READINGS), *(file.schema_arrow for file in files))
     every = sorted({h for listed in hours for h in listed})
     rows = 0
-    with pq.ParquetWriter(target, schema, **parquet_options(schema)) as writer:
+    with pq.ParquetWriter(target, schema, **parquet_options(schema, READING_STATISTICS)) as writer:
         for hour in every:
             parts = [fitted(file.read_row_group(listed.index(hour)), schema) for file, listed in zip(files, hours, strict=True) if hour in listed]
             table = pa.concat_tables(parts).sort_by(_ORDER)

@@ -14,6 +14,8 @@ from uuid import uuid4
 
 from wattlake_contracts.errors import WattlakeError
 from wattlake_contracts.layout import DATA, LAKE_VERSION, STAGING, catalogue
+from wattlake_contracts.tables import RAW_READINGS
+from wattlake_pipelines.lake.manifest import READING_STATISTICS
 from wattlake_pipelines.lake.room import is_nothing_left, no_room
 
 TABLE = "wattlake_meta"
@@ -27,6 +29,11 @@ _FENCE = f"""
     CREATE TRIGGER IF NOT EXISTS wattlake_fence BEFORE INSERT ON ducklake_snapshot_changes
     WHEN NEW.commit_extra_info IS NOT NULL AND NEW.commit_extra_info IS NOT (SELECT 'epoch ' || value FROM {TABLE} WHERE key = 'epoch')
     BEGIN SELECT RAISE(ABORT, '{FENCED}'); END"""
+_FORGET = f"""
+    UPDATE ducklake_table_column_stats SET min_value = NULL, max_value = NULL
+    WHERE (min_value IS NOT NULL OR max_value IS NOT NULL) AND (table_id, column_id) IN (
+        SELECT table_id, column_id FROM ducklake_table t JOIN ducklake_column c USING (table_id)
+        WHERE t.table_name = ? AND c.column_name NOT IN ({", ".join("?" * len(READING_STATISTICS))}))"""
 
 
 class BusyError(Exception):
@@ -117,6 +124,16 @@ def fence(lake: Path) -> None:
     """Let the catalogue refuse the commits of earlier epochs."""
     with closing(_connect(lake)) as database, database:
         database.execute(_FENCE)
+
+
+def forget_statistics(lake: Path) -> None:
+    """Forget what the catalogue says of all values of those columns of raw readings that have no statistics.
+
+    Earlier versions gave them some in merged files only. DuckLake took these for all values, and found no row of a node that is in other files.
+    """
+    with closing(_connect(lake, _PATIENCE_S)) as database, database:
+        if _has(database, "ducklake_table_column_stats"):
+            database.execute(_FORGET, [RAW_READINGS.name, *READING_STATISTICS])
 
 
 def settle(lake: Path) -> None:

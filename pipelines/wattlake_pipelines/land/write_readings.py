@@ -12,16 +12,13 @@ import pyarrow.parquet as pq
 
 from wattlake_contracts.layout import DAY_MS, HOUR_MS
 from wattlake_contracts.tables import RAW_READINGS, READING_BOUNDS
-from wattlake_pipelines.lake.manifest import StagedFile, file_sha256, parquet_options, stage
+from wattlake_pipelines.lake.manifest import READING_STATISTICS, StagedFile, file_sha256, parquet_options, stage
 from wattlake_pipelines.land.bounds import reading_bounds
 from wattlake_pipelines.land.piece import ReadingPiece
 from wattlake_pipelines.land.runs import ATTRIBUTES, Ints, codes, gather_index
 from wattlake_pipelines.land.seen import fresh
 
 _SERIES = ("node", "device", "epoch")
-#: Columns with statistics: readers choose row groups by time. Those of texts cost half of the writing, and say
-#: nothing where every row group holds all nodes.
-_STATISTICS = ["ts_ms", "energy_mj", "power_mw", "seq"]
 #: A reading has one of the two. All else has a value in every row, and says so: that spares a level of encoding.
 _EITHER = ("energy_mj", "power_mw")
 
@@ -123,7 +120,7 @@ def _write_day(rows: _Sorted, hours: np.ndarray, path: Path, batch: int, scratch
             begin, end = (int(i) for i in np.searchsorted(rows.hour, [hour, hour + 1]))
             table, series_starts = _hour_table(rows, slice(begin, end), scratch)
             if writer is None:
-                writer = pq.ParquetWriter(path, table.schema, **{**parquet_options(table.schema), "write_statistics": _STATISTICS})
+                writer = pq.ParquetWriter(path, table.schema, **parquet_options(table.schema, READING_STATISTICS))
             writer.write_table(table, row_group_size=table.num_rows)
             count += table.num_rows
             bounds.append(reading_bounds(table, series_starts, hour, batch))

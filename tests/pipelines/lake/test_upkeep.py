@@ -77,6 +77,31 @@ def test_books_stay_few_files_however_many_commits(tmp_path: Path) -> None:
         assert maintain(committer, keep_days=1, thorough=True).merged_files == 2
 
 
+def test_what_is_merged_hides_nothing_of_what_is_not(tmp_path: Path) -> None:
+    """A node's one file of a day beside another node's merged files of another, found by each of its columns."""
+    log, lake = Log(tmp_path / "log"), tmp_path / "lake"
+    for number, (node, day, simulated) in enumerate([("a", 0, True), ("b", 1, False), ("b", 1, False)]):
+        start = T0 + day * 24 * HOUR
+        log.put("readings", [{"node": node, "device": f"{node}-gpu", "device_kind": "gpu", "epoch": node, "ts_ms": start + 1000 * number,
+                              "energy_mj": 1, "method": "counter", "boundary": "component", "simulated": simulated}], node=node, boot=f"{node}-boot")
+        run(lake, log.root)
+    with Committer(lake) as committer:
+        assert maintain(committer, keep_days=0, thorough=True).merged_files >= 2
+    found = ("node = 'a'", "device = 'a-gpu'", "epoch = 'a'", "boot = 'a-boot'", "simulated")
+
+    def counts() -> list[tuple[object, ...]]:
+        return [rows(lake, f"SELECT count(*) FROM lake.raw_readings WHERE {condition}")[0] for condition in found]
+
+    assert counts() == [(1,)] * len(found)
+    # what earlier versions left in the catalogue
+    with closing(sqlite3.connect(lake / "catalogue.sqlite")) as catalogue, catalogue:
+        changed = catalogue.execute("""
+            UPDATE ducklake_table_column_stats SET min_value = 'b', max_value = 'b'
+            WHERE table_id = (SELECT table_id FROM ducklake_table WHERE table_name = 'raw_readings') AND column_id = 1""").rowcount
+    assert changed == 1
+    assert counts() == [(1,)] * len(found)
+
+
 def test_snapshots_of_the_last_minutes_stay_then_one_an_hour_then_one_a_day(tmp_path: Path) -> None:
     log = Log(tmp_path / "log")
     _put(log, range(10))
