@@ -16,6 +16,8 @@ from wattlake_contracts.kafkalog.wreckage import Wreck, keep
 
 #: So much unsent data is a backlog: it goes at its own pace, beside what is new.
 BACKLOG_BYTES = 2 * 2**20
+#: Of a partition: each may have a file open, and is looked at each second.
+_MOST_LANES = 4
 #: So many damaged places are kept to be told of.
 _MOST_TOLD = 100
 
@@ -48,11 +50,11 @@ class Lanes:
                 self._lanes[name] = [Lane(self.root, name, start or first, end) for start, end in spans]
 
     def split(self) -> None:
-        """Where much has piled up, let what comes from now on go beside it."""
+        """Where much has piled up, let what comes from now on go beside it; a partition has few lanes, however often the brokers come and go."""
         if self.bytes() < BACKLOG_BYTES:
             return
         for lanes in self._lanes.values():
-            if (live := lanes[-1].split()) is not None:
+            if len(lanes) < _MOST_LANES and (live := lanes[-1].split()) is not None:
                 lanes.append(live)
 
     def again(self) -> None:
@@ -118,4 +120,6 @@ class Lanes:
 
     def oldest_ms(self) -> int:
         """When the oldest of them was appended, in epoch ms; 0 if there is none."""
-        return min((ms for lane in self if (ms := lane.oldest_ms()) is not None), default=0)
+        # a partition's lanes are in its order: the first that has something has the oldest
+        firsts = (next((ms for lane in lanes if (ms := lane.oldest_ms()) is not None), None) for lanes in self._lanes.values())
+        return min((ms for ms in firsts if ms is not None), default=0)

@@ -164,24 +164,24 @@ class FileSource:
 
 
 def plan(root: Path, positions: Mapping[str, int], max_bytes: int, pieces: int = 1, upto: Mapping[str, int] | None = None) -> list[FileRange]:
-    """See Source.plan."""
-    found: list[FileRange] = []
-    taken = 0
+    """See Source.plan. Every partition gives a segment in turn, so that one that is written to without end holds up no other."""
+    waiting: list[list[tuple[FileRange, int]]] = []
     for partition in partitions(root):
         first, end = bounds(root, partition)
         if upto is not None:
             end = min(end, upto.get(partition, 0))
         position = positions.get(partition, 0)
-        gone = max(0, first - position)
         start = max(first, position)
-        for base, stop, size in _stretches(root / partition, end):
-            if stop <= start or taken >= max_bytes:
-                continue
-            begin = max(base, start)
-            found += _cut(FileRange(log_identity(root), str(root), partition, begin, stop, gone), pieces)
-            gone = 0
-            taken += size
-    return found
+        stretches = [(max(base, start), stop, size) for base, stop, size in _stretches(root / partition, end) if stop > start]
+        waiting.append([(FileRange(log_identity(root), str(root), partition, begin, stop, 0 if at else max(0, first - position)), size)
+                        for at, (begin, stop, size) in enumerate(stretches)])
+    taken_bytes = 0
+    chosen = [0] * len(waiting)
+    for turn in range(max(map(len, waiting), default=0)):
+        for at, listed in enumerate(waiting):
+            if turn < len(listed) and taken_bytes < max_bytes:
+                chosen[at], taken_bytes = turn + 1, taken_bytes + listed[turn][1]
+    return [part for at, found in enumerate(waiting) for whole, _ in found[: chosen[at]] for part in _cut(whole, pieces)]
 
 
 def _stretches(folder: Path, end: int) -> list[tuple[int, int, int]]:

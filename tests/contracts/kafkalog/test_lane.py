@@ -12,7 +12,9 @@ from hypothesis import strategies as st
 
 from wattlake_contracts.filelog.reader import bounds
 from wattlake_contracts.filelog.writer import LogWriter
+from wattlake_contracts.kafkalog import lanes as lanes_module
 from wattlake_contracts.kafkalog.lane import Lane
+from wattlake_contracts.kafkalog.lanes import Lanes
 from wattlake_contracts.record import Meta, Stored
 
 META = Meta("jobs", "n1", "b")
@@ -193,3 +195,22 @@ def test_every_record_is_acknowledged_or_waits_or_is_lost(steps: list[tuple[str,
         assert not acknowledged & set(rest)
         assert set(sent) - acknowledged <= set(rest), "what is on its way is sent again, whatever the spool has given up"
         assert len(acknowledged) + len(rest) + lane.lost == spool.next_offset
+
+
+def test_however_often_the_brokers_come_and_go_a_partition_has_few_lanes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lanes_module, "BACKLOG_BYTES", 1)
+    with LogWriter(tmp_path, "p") as spool:
+        write(spool, 1)
+        lanes = Lanes(tmp_path)
+        lanes.look()
+        for _ in range(50):
+            lanes.split()
+            write(spool, 1)
+            for lane in lanes:
+                lane.take()
+        assert len(list(lanes)) < 10
+        taken = {offset for lane in lanes for offset in range(51) if lane.kept(offset) is not None}
+        while found := [stored.offset for lane in lanes for stored in [lane.take()] if stored is not None]:
+            taken |= set(found)
+    assert taken == set(range(51))
+    assert lanes.oldest_ms() > 0

@@ -36,6 +36,19 @@ def test_a_round_is_bounded_and_the_next_goes_on(tmp_path: Path) -> None:
     assert rounds > 1
 
 
+def test_a_partition_that_is_written_to_without_end_holds_up_no_other(tmp_path: Path) -> None:
+    _fill(tmp_path, "a", 60, segment_bytes=400)
+    _fill(tmp_path, "b", 4, segment_bytes=400)
+    positions = {"a": 0, "b": 0}
+    for _ in range(3):
+        # as much as comes in meanwhile
+        for found in plan(tmp_path, positions, 800):
+            assert found.start == positions[found.partition]
+            positions[found.partition] = found.end
+    assert positions["b"] == 4
+    assert 0 < positions["a"] < 60
+
+
 def test_records_that_the_log_gave_up_are_told_of(tmp_path: Path) -> None:
     _fill(tmp_path, "a", 40, segment_bytes=400, max_bytes=1200)
     first = plan(tmp_path, {}, 10**9)[0]
