@@ -166,7 +166,7 @@ class LogWriter:
     def _make_up(self) -> None:
         """What is still to be done about records that are durable. OSError is passed on; it is then still to be done."""
         if not self._listed:
-            _sync_folder(self.folder)
+            sync_folder(self.folder)
             self._listed = True
         if not self._marked:
             _write_all(self._mark, encode_mark(self.next_offset, self._base, self._size), 0)
@@ -264,7 +264,8 @@ def _size(path: Path) -> int:
         return 0
 
 
-def _sync_folder(folder: Path) -> None:
+def sync_folder(folder: Path) -> None:
+    """Have what was made in a folder, or taken out of it, be so after a loss of power too. OSError is passed on."""
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(descriptor)

@@ -18,7 +18,7 @@ from wattlake_contracts.errors import WattlakeError
 from wattlake_contracts.filelog import cursor
 from wattlake_contracts.filelog.partition import LogError, partitions, segments
 from wattlake_contracts.filelog.reader import bounds
-from wattlake_contracts.filelog.writer import LogWriter
+from wattlake_contracts.filelog.writer import LogWriter, sync_folder
 from wattlake_contracts.kafkalog.lane import Lane
 from wattlake_contracts.kafkalog.standing import HeldTopic
 from wattlake_contracts.kafkalog.unknown import Unknown
@@ -95,11 +95,10 @@ class Held:
         self._acked = self._lost = self._damaged = self._refused = 0
         self.refusal = ""
         for topic in TOPICS if make is not None else ():
-            held = _Held(self._root / topic, "")
-            if self._waiting(topic):
-                self._topics[topic] = held
-            else:
-                self._settle(held)
+            if self._partitions(topic):
+                self._topics[topic] = _Held(self._root / topic, "")
+                if self._recovered(topic) and not self._waiting(topic):
+                    self._end(topic)
 
     # which topics
 
@@ -157,8 +156,24 @@ class Held:
         if (topic, name) not in self._writers:
             bound = _SEGMENT_BYTES if self._max_bytes is None else min(_SEGMENT_BYTES, max(self._max_bytes // 32, 64 * 1024))
             # what was taken from one place fits in the other
-            self._writers[topic, name] = LogWriter(self._root / topic, name, segment_bytes=bound, max_record_bytes=2**30)
+            writer = LogWriter(self._root / topic, name, segment_bytes=bound, max_record_bytes=2**30)
+            try:  # it has synced its own folder; what leaves another place must be found here after a loss of power too
+                for folder in (self._root / topic, self._root, self._root.parent):
+                    sync_folder(folder)
+            except OSError:
+                writer.close()
+                raise
+            self._writers[topic, name] = writer
         return self._writers[topic, name]
+
+    def _recovered(self, topic: str) -> bool:
+        """Whether all that is durable of a topic can be read: after a loss of power its marks may tell of less, until a writer has been there."""
+        try:
+            for name in partitions(self._root / topic) if (self._root / topic).is_dir() else ():
+                self._writer(topic, name)
+        except (OSError, LogError):  # it is tried again, and until then nothing is deleted
+            return False
+        return True
 
     def look(self, now: float, others: Callable[[], int]) -> None:
         """See to the shippers, and to the bound: of all that waits in the spool, here and the bytes of the others, the oldest here goes beyond it."""
@@ -170,19 +185,22 @@ class Held:
         for topic, held in tuple(self._topics.items()):
             if self._make is not None and held.shipper is None and starting and not any(one.folder == held.folder for one in self._ending):
                 held.start(self._make)
-            if self._waiting(topic) or any(key[0] == topic for key in self._pending):
+            if not self._recovered(topic) or self._waiting(topic) or any(key[0] == topic for key in self._pending):
                 held.empty_at = None
             elif held.empty_at is None:
                 held.empty_at = now
             elif now - held.empty_at > _AT_LEAST_S:
                 # all of it has gone: the topic is as any other
-                held.end()
-                del self._topics[topic]
-                self._ending.append(held)
+                self._end(topic)
         if starting:
             self._start_at = now + _RETRY_S
         if self._max_bytes is not None and self._topics:
             self._trim(self._max_bytes - others())
+
+    def _end(self, topic: str) -> None:
+        held = self._topics.pop(topic)
+        held.end()
+        self._ending.append(held)
 
     def _trim(self, max_bytes: int) -> None:
         found = []
@@ -212,11 +230,10 @@ class Held:
             self._refused += held.shipper.refused
         topic = held.folder.name
         for name in self._partitions(topic):
-            if self._waiting_in(topic, name) or topic in self._topics:
+            if (topic, name) not in self._writers or self._waiting_in(topic, name) or topic in self._topics:
                 continue
             with suppress(OSError, LogError):  # it stays, and has nothing in it that is not shipped
-                if (writer := self._writers.pop((topic, name), None)) is not None:
-                    writer.close()
+                self._writers.pop((topic, name)).close()
                 shutil.rmtree(held.folder / name)
 
     # what is told

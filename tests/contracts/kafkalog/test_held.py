@@ -15,7 +15,8 @@ import pytest
 from topics import Topics
 from wattlake_contracts.config import KafkaConfig
 from wattlake_contracts.errors import WattlakeError
-from wattlake_contracts.filelog.partition import segments
+from wattlake_contracts.filelog import cursor
+from wattlake_contracts.filelog.partition import MARK, segments
 from wattlake_contracts.filelog.reader import bounds, read
 from wattlake_contracts.filelog.writer import LogWriter
 from wattlake_contracts.kafkalog.held import HELD, Held
@@ -206,6 +207,47 @@ def test_what_is_taken_is_acknowledged_when_it_is_written_with_one_fsync(tmp_pat
     again = held_of(tmp_path)
     assert again.holds("w.jobs"), "a new one knows of it"
     assert again.waiting() == 50
+    again.close()
+
+
+@pytest.mark.parametrize("mark", ["of before", "gone"])
+def test_what_waits_is_found_though_its_mark_did_not_outlive_a_loss_of_power(tmp_path: Path, mark: str) -> None:
+    lane = lane_of(tmp_path, b"{}", 3)
+    held = held_of(tmp_path)
+    held.hold("w.jobs", "so it is")
+    place = tmp_path / HELD / "jobs" / "p"
+    befores = []
+    while (stored := lane.take()) is not None:
+        held.take("w.jobs", lane, stored)
+        held.sync(0.0)
+        befores.append((place / MARK).read_bytes())
+    held.close()
+    if mark == "gone":
+        (place / MARK).unlink()
+    else:
+        (place / MARK).write_bytes(befores[0])
+        # of what the mark tells all has been shipped
+        cursor.store(place, [(1, None)])
+    again = held_of(tmp_path)
+    assert again.waiting() == (3 if mark == "gone" else 2)
+    again.look(10.0, lambda: 0)
+    again.close()
+    assert len([item for item in read(tmp_path / HELD / "jobs", "p", 0, 9) if isinstance(item, Stored)]) == 3, "and nothing of it is deleted"
+
+
+def test_what_has_all_been_shipped_is_deleted_by_the_next(tmp_path: Path) -> None:
+    lane = lane_of(tmp_path, b"{}", 3)
+    held = held_of(tmp_path)
+    held.hold("w.jobs", "so it is")
+    while (stored := lane.take()) is not None:
+        held.take("w.jobs", lane, stored)
+    held.sync(0.0)
+    held.close()
+    cursor.store(tmp_path / HELD / "jobs" / "p", [(3, None)])
+    again = held_of(tmp_path)
+    assert not again.holds("w.jobs")
+    again.look(0.0, lambda: 0)
+    assert not (tmp_path / HELD / "jobs" / "p").exists()
     again.close()
 
 
