@@ -77,20 +77,25 @@ def _open(config: configuration.Config, lake: Path, *, take_over: bool) -> Commi
     return committer
 
 
-def _source(address: FileLog | KafkaLog, config: configuration.KafkaConfig, *, accept_gap: bool, patient: bool) -> Source:
-    """The log. patient: brokers that do not answer yet are waited for."""
+def _source(address: FileLog | KafkaLog, config: configuration.KafkaConfig, *, accept_gap: bool, stop: threading.Event | None) -> Source:
+    """The log. stop: until it is set a log that is not there yet, or does not answer, is waited for; what is waited for is told once."""
     from wattlake_pipelines.land.open_source import open_source
 
+    told = ""
     while True:
         try:
             return open_source(address, config, accept_gap=accept_gap)
         except UsageError:
             raise
         except WattlakeError as error:
-            if not patient:
+            if stop is None:
                 raise
-            say(f"wattlake: {error}\n  it is tried again")
-            time.sleep(_RETRY_S)
+            if str(error) != told:
+                told = str(error)
+                say(f"wattlake: {error}\n  it is tried again")
+            if stop.wait(_RETRY_S):
+                say("stopped: nothing has landed")
+                raise typer.Exit from None
 
 
 def _work(config_file: str | None, lake: str | None, log: str | None, form: str, beam: list[str] | None, *, landing: bool, accounting: bool,
@@ -106,15 +111,16 @@ def _work(config_file: str | None, lake: str | None, log: str | None, form: str,
     unknown: Mapping[tuple[str, str], int] = {}
     address = log_address(config, log) if landing else None
     target = lake_root(config, lake, log)
+    stop = None if every_s is None else _told_to_stop()
     # a log that is not there is the user's mistake: say so before a lake is made
-    source = None if address is None else _source(address, config.kafka, accept_gap=accept_gap, patient=every_s is not None)
+    source = None if address is None else _source(address, config.kafka, accept_gap=accept_gap, stop=stop)
     tell_places(address, target)
     progress = Progress()
     with room_in(target), _open(config, target, take_over=take_over) as committer:
         if source is not None:
             tell_mixture(committer, source.identity)
-        if source is not None and every_s is not None:
-            _follow(committer, source, every_s, config.pipelines.round_mib * 2**20, beam or (), ranges)
+        if source is not None and every_s is not None and stop is not None:
+            _follow(committer, source, stop, every_s, config.pipelines.round_mib * 2**20, beam or (), ranges)
             return
         try:
             if source is not None:
@@ -149,12 +155,17 @@ def _work(config_file: str | None, lake: str | None, log: str | None, form: str,
         raise typer.Exit(INCOMPLETE)
 
 
-def _follow(committer: Committer, source: Source, every_s: float, round_bytes: int, beam: Sequence[str], ranges: int) -> None:
-    from wattlake_pipelines.follow import Followed, follow
-
+def _told_to_stop() -> threading.Event:
+    """Set by Ctrl-C and SIGTERM from now on."""
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
+    return stop
+
+
+def _follow(committer: Committer, source: Source, stop: threading.Event, every_s: float, round_bytes: int, beam: Sequence[str], ranges: int) -> None:
+    from wattlake_pipelines.follow import Followed, follow
+
     say("following: Ctrl-C or SIGTERM ends it after the round that is under way")
 
     told: set[tuple[str, str]] = set()

@@ -73,6 +73,15 @@ def test_what_comes_to_a_file_log_is_accounted_for_until_it_is_stopped(tmp_path:
     assert rows(lake, "SELECT sum(energy_mj)::BIGINT FROM lake.fact_energy") == [(5000,)]
 
 
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_log_that_is_not_there_yet_is_waited_for_until_it_is_stopped(number: signal.Signals, tmp_path: Path) -> None:
+    with following(f"file:{tmp_path / 'log'}", "unused.", tmp_path / "lake") as process:
+        until(tmp_path / "said", "it is tried again")
+        process.send_signal(number)
+        assert process.wait(60) == 0
+    assert "stopped: nothing has landed" in (tmp_path / "said").read_text()
+
+
 @pytest.mark.slow
 def test_brokers_that_are_killed_and_come_back_are_followed_on(own_kafka: Callable[..., Kafka], topic_prefix: str, tmp_path: Path) -> None:
     kafka = own_kafka()
