@@ -26,9 +26,8 @@ from wattlake_agents.spool import Spool, refused
 from wattlake_agents.state import EPOCHS, HEARTBEAT, INVENTORY, JOBS, boot_id, make_state_dir, node_name, read, replace, state_dir
 from wattlake_contracts.config import AgentConfig, Config
 from wattlake_contracts.errors import WattlakeError
-from wattlake_contracts.filelog.format import MAX_RECORD_BYTES
 from wattlake_contracts.filelog.partition import LogError
-from wattlake_contracts.log_address import KafkaLog, log_address, spool_root
+from wattlake_contracts.log_address import KafkaLog, log_address, record_limit, spool_root
 
 if TYPE_CHECKING:
     from wattlake_agents.shipping import Shipping
@@ -86,7 +85,7 @@ class Agent:
     @property
     def _record_bytes(self) -> int:
         """The largest record that the log takes."""
-        return min(MAX_RECORD_BYTES, self._kafka.max_record_bytes) if isinstance(self.address, KafkaLog) else MAX_RECORD_BYTES
+        return record_limit(self.address, self._kafka)
 
     def open(self) -> None:
         """Take the state folder and this node's part of the log. WattlakeError if they cannot be had, above all by a second agent."""

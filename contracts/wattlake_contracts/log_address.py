@@ -6,8 +6,9 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from wattlake_contracts.config import Config, data_home
+from wattlake_contracts.config import Config, KafkaConfig, data_home
 from wattlake_contracts.errors import UsageError
+from wattlake_contracts.filelog.format import MAX_RECORD_BYTES
 
 _SERVER = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9_.-]+):([0-9]{1,5})")
 
@@ -58,6 +59,11 @@ def log_address(config: Config, option: str | None = None) -> FileLog | KafkaLog
                 raise UsageError(f"{server!r} is no broker's address", subject=address, next_step="write kafka:HOST:PORT, several with commas between them")
         return KafkaLog(servers)
     raise UsageError(f"{address!r} is no log address", next_step="write file:DIR or kafka:HOST:PORT")
+
+
+def record_limit(address: FileLog | KafkaLog, config: KafkaConfig) -> int:
+    """The largest record, in bytes, that a log takes: what is larger is refused where it is written, and not by a broker when others have gone before."""
+    return min(MAX_RECORD_BYTES, config.max_record_bytes) if isinstance(address, KafkaLog) else MAX_RECORD_BYTES
 
 
 def spool_root(config: Config, option: str | None = None) -> Path:

@@ -8,31 +8,40 @@ from pathlib import Path
 import msgspec
 
 from wattlake_contracts.errors import WattlakeError
+from wattlake_contracts.filelog.format import MAX_RECORD_BYTES
 from wattlake_contracts.filelog.partition import LogError
-from wattlake_contracts.filelog.writer import open_pooled
+from wattlake_contracts.filelog.writer import RecordTooLarge, open_pooled
 from wattlake_contracts.record import Meta
+
+
+class TooMuchTextError(WattlakeError):
+    """The rows are larger than the log takes, from whoever would write them."""
 
 
 class Announcer:
     """One life of a writer that has something to say now and then.
 
     It holds a partition only while it writes, so that many such writers share a few. root: the
-    log's folder. node: this node. stem: the partitions' common name.
+    log's folder. node: this node. stem: the partitions' common name. limit_bytes: the largest record that the log takes.
     """
 
-    def __init__(self, root: Path, node: str, stem: str = "job") -> None:
+    def __init__(self, root: Path, node: str, stem: str = "job", limit_bytes: int = MAX_RECORD_BYTES) -> None:
+        self._limit_bytes = limit_bytes
         self._root, self._node, self._stem = root, node, f"{stem}.{node}"
         self._boot = secrets.token_hex(8)
         self._seq = 0
 
     def write(self, kind: str, rows: list[dict[str, object]]) -> None:
-        """Write rows of a JSON kind as one record, durably. WattlakeError if the log cannot be written."""
+        """Write rows of a JSON kind as one record, durably. WattlakeError if the log cannot be written, TooMuchTextError if it takes no such record."""
         try:
-            with open_pooled(self._root, self._stem) as log:
+            with open_pooled(self._root, self._stem, max_record_bytes=self._limit_bytes) as log:
                 # each try has a number of its own: one that failed may be found all the same, where not even what it left could be cut off
                 self._seq += 1
                 log.append(Meta(kind, self._node, self._boot), self._seq - 1, msgspec.json.encode(rows))
                 log.sync()
+        except RecordTooLarge as error:
+            raise TooMuchTextError(str(error).partition(";")[0], subject=str(self._root),
+                                   next_step="shorten its texts, or raise kafka.max_record_bytes") from error
         except (LogError, OSError) as error:
             cause = error.__cause__ if isinstance(error, LogError) else error
             why = cause.strerror if isinstance(cause, OSError) and cause.strerror else error

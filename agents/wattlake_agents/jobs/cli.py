@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from wattlake_agents.contract_options import contract_options
-from wattlake_agents.jobs.place import NodeOption, folder, place
+from wattlake_agents.jobs.place import NodeOption, folder, limit_bytes, place
 from wattlake_contracts.config import Config, load
 from wattlake_contracts.errors import UsageError, WattlakeError
 from wattlake_contracts.kinds import JOBS, STATUSES
@@ -65,7 +65,7 @@ def run(values: dict[str, Any], command: CommandArgument, job: JobOption = None,
     rows = row.opened(job_id(job), name, row.now_ms(), device or [], values)
     if (doubt := Listener(settings.agent, name).unread(device or [])) is not None:
         say(f"wattlake: {doubt}")
-    teller = Teller(settings.agent, root, name, rows, lambda line: say(f"wattlake: {line}"))
+    teller = Teller(settings.agent, root, name, rows, lambda line: say(f"wattlake: {line}"), limit_bytes(settings, log))
     child = Child(command)
     teller.start()
     code = child.wait(row.RENEW_S, teller.renew)
@@ -103,7 +103,11 @@ def start(values: dict[str, Any], job: JobOption = None, device: DeviceOption = 
     write(path_of(state, identity), registration, fresh=True)
     listener = Listener(settings.agent, name)
     _say_all([*told.doubts, *filter(None, (listener.unread(device or []), listener.unkept()))])
-    _announce(rows, root, listener)
+    try:
+        _announce(rows, root, limit_bytes(settings, log), listener)
+    except WattlakeError:
+        path_of(state, identity).unlink(missing_ok=True)
+        raise
     print(identity)
 
 
@@ -131,7 +135,7 @@ def stop(values: dict[str, Any], job: Annotated[str, typer.Argument(help="The id
     root, doubt = folder(settings, log)
     _say_all([doubt] if doubt else [])
     rows = row.ended(registration.rows, status, values)
-    if _announce(rows, root, Listener(settings.agent, str(rows[0]["node"]))):
+    if _announce(rows, root, limit_bytes(settings, log), Listener(settings.agent, str(rows[0]["node"]))):
         path.unlink(missing_ok=True)
     else:
         write(path, Registration(rows, registration.boot_id, ended=True))
@@ -142,12 +146,17 @@ def _say_all(doubts: list[str]) -> None:
         say(f"wattlake: {doubt}")
 
 
-def _announce(rows: list[dict[str, object]], root: Path, listener: Listener) -> bool:
-    """Write rows to the log, or say what becomes of them: word of them lies with the agent. Whether they are written."""
-    from wattlake_agents.jobs.announcer import Announcer
+def _announce(rows: list[dict[str, object]], root: Path, most_bytes: int, listener: Listener) -> bool:
+    """Write rows to the log, or say what becomes of them: word of them lies with the agent. Whether they are written.
+
+    most_bytes: of a record of the log. TooMuchTextError if they are more: the agent could not write them either.
+    """
+    from wattlake_agents.jobs.announcer import Announcer, TooMuchTextError
 
     try:
-        Announcer(root, str(rows[0]["node"])).write("jobs", rows)
+        Announcer(root, str(rows[0]["node"]), limit_bytes=most_bytes).write("jobs", rows)
+    except TooMuchTextError:
+        raise
     except WattlakeError as error:
         say(f"wattlake: {error.subject}: {error.what}; {listener.unheard(root) or 'the agent records it within a minute'}")
         return False

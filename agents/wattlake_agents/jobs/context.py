@@ -11,7 +11,7 @@ from wattlake_agents.contract_options import stored
 from wattlake_agents.jobs import row
 from wattlake_agents.jobs.identity import job_id
 from wattlake_agents.jobs.listener import Listener
-from wattlake_agents.jobs.place import place
+from wattlake_agents.jobs.place import limit_bytes, place
 from wattlake_agents.jobs.pseudonym import user_name
 from wattlake_agents.jobs.teller import Teller
 from wattlake_contracts.config import load
@@ -52,7 +52,7 @@ class job:  # noqa: N801  # read as a verb: with wattlake_agents.job(...)
         rows = row.opened(self.id, told.node, row.now_ms(), devices, fields)
         for doubt in filter(None, (*told.doubts, Listener(settings.agent, told.node).unread(devices))):
             _warn(doubt)
-        self._teller = Teller(settings.agent, told.root, told.node, rows, _warn)
+        self._teller = Teller(settings.agent, told.root, told.node, rows, _warn, limit_bytes(settings, log))
         self._late: dict[str, object] = {}
         self._over = threading.Event()
         self._renewing: threading.Thread | None = None

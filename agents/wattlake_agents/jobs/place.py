@@ -13,8 +13,9 @@ from wattlake_agents import process
 from wattlake_agents.health import Heartbeat, load, running
 from wattlake_agents.state import node_name, state_dir
 from wattlake_contracts.config import Config
+from wattlake_contracts.filelog.format import MAX_RECORD_BYTES
 from wattlake_contracts.kafkalog.claim import shipped
-from wattlake_contracts.log_address import FileLog, KafkaLog, log_address, spool_root
+from wattlake_contracts.log_address import FileLog, KafkaLog, log_address, record_limit, spool_root
 
 _AS_AGENT = "[default: as configured, else as the agent that runs here has it"
 NodeOption = Annotated[str | None, typer.Option("--node", help=f"Name of this node {_AS_AGENT}, else the host name].", metavar="NAME")]
@@ -52,6 +53,14 @@ def place(settings: Config, node: str | None, log: str | None) -> Place:
 def folder(settings: Config, log: str | None) -> tuple[Path, str | None]:
     """The folder to write to, and what to say where it is not the agent's, or nothing ships it."""
     return _folder(settings, log, _agent(settings))
+
+
+def limit_bytes(settings: Config, log: str | None) -> int:
+    """The largest record that goes on from that folder."""
+    agent = _agent(settings)
+    if not log and not settings.log and agent is not None and agent.shipping is not None:
+        return min(MAX_RECORD_BYTES, settings.kafka.max_record_bytes)
+    return record_limit(log_address(settings, log), settings.kafka)
 
 
 def _agent(settings: Config) -> Heartbeat | None:

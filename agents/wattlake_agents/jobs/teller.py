@@ -13,19 +13,21 @@ from wattlake_agents.jobs.registration import Registration, path_of, write
 from wattlake_agents.state import boot_id, state_dir
 from wattlake_contracts.config import AgentConfig
 from wattlake_contracts.errors import WattlakeError
+from wattlake_contracts.filelog.format import MAX_RECORD_BYTES
 
 
 class Teller:
     """Writes start, renewals and end of a job, and never raises: a job must not fail for its bookkeeping.
 
     rows: the job's open rows. warn: takes a line for the user when its words get lost, or may be.
-    Where the log cannot be written, the job is registered with the agent, which then speaks for it.
+    limit_bytes: the largest record that the log takes. Where the log cannot be written, the job is registered with the agent, which then speaks for it.
     """
 
-    def __init__(self, config: AgentConfig, log: Path, node: str, rows: list[dict[str, object]], warn: Callable[[str], None]) -> None:
+    def __init__(self, config: AgentConfig, log: Path, node: str, rows: list[dict[str, object]], warn: Callable[[str], None],
+                 limit_bytes: int = MAX_RECORD_BYTES) -> None:
         self.rows = rows
         self._config, self._log, self._node = config, log, node
-        self._announcer = Announcer(log, node)
+        self._announcer = Announcer(log, node, limit_bytes=limit_bytes)
         self._handover = path_of(state_dir(config), str(rows[0]["job"]), f".{os.getpid()}")
         self._boot_id = boot_id(Path(config.proc_root))
         self._warn = warn

@@ -8,7 +8,7 @@ from typing import Any
 import typer
 
 from wattlake_agents.contract_options import contract_options
-from wattlake_agents.jobs.place import WriterOption, place
+from wattlake_agents.jobs.place import WriterOption, limit_bytes, place
 from wattlake_contracts.config import load
 from wattlake_contracts.errors import UsageError
 from wattlake_contracts.kind import AHEAD_MS, Kind
@@ -63,10 +63,11 @@ def _write(kind: str, row: dict[str, object], writer: str | None, config: str | 
         raise UsageError("lies more than 24 h ahead: what has not happened yet is not recorded", subject=told,
                          next_step="give the instant at which it happened, or set this machine's clock")
     # who wrote it down changes no figure, so that only another log is worth a word
-    node, root, _, doubt = place(load(config), writer, log)
+    settings = load(config)
+    node, root, _, doubt = place(settings, writer, log)
     if doubt:
         say(f"wattlake: {doubt}")
-    Announcer(root, node, "record").write(kind, [row])
+    Announcer(root, node, "record", limit_bytes(settings, log)).write(kind, [row])
 
 
 def _ahead(kind: Kind, row: dict[str, object], now_ms: int) -> str | None:

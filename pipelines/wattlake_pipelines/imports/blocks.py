@@ -10,7 +10,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from wattlake_contracts.config import LEAST_RECORD_BYTES
 from wattlake_contracts.errors import WattlakeError
+from wattlake_contracts.filelog.format import HEADER_BYTES, MAX_RECORD_BYTES, encode_meta
 from wattlake_contracts.filelog.partition import LogError
 from wattlake_contracts.filelog.writer import LogWriter, RecordTooLarge
 from wattlake_contracts.kind import Kind
@@ -23,16 +25,22 @@ NODE = "import"
 _SYNC_BYTES = 8 * 2**20
 
 
+def block_bytes(limit_bytes: int) -> int:
+    """The size beyond which a block is halved: one of two, so that another limit of the log gives no other blocks to a file that is told again."""
+    return MAX_RECORD_BYTES if limit_bytes >= MAX_RECORD_BYTES else LEAST_RECORD_BYTES
+
+
 class Blocks:
     """Writes the rows of one file and kind to the log, numbering its records from 0.
 
-    A block too large for a record is halved until it fits; as that depends on nothing but the rows,
+    A block of more than most_bytes is halved until it is not; as that depends on nothing but the rows,
     the numbers are the same every time. All bear one append time: what a file does not date itself
     was known at one moment, so that no block of it overrules another.
     """
 
-    def __init__(self, writer: LogWriter | None, kind: Kind, boot: str) -> None:
+    def __init__(self, writer: LogWriter | None, kind: Kind, boot: str, most_bytes: int = MAX_RECORD_BYTES) -> None:
         self.writer, self.kind, self.seq, self._unsynced = writer, kind, 0, 0
+        self._most_bytes = most_bytes
         self._appended_ms = time.time_ns() // 1_000_000
         self.meta = Meta(kind.name, NODE, boot, content_type=ARROW if kind.carrier == "arrow" else JSON)
 
@@ -44,18 +52,19 @@ class Blocks:
 
     def _block(self, rows: pa.Table) -> None:
         payload = encode(rows, self.kind)
+        if HEADER_BYTES + len(encode_meta(self.meta)) + len(payload) > self._most_bytes and rows.num_rows > 1:
+            half = rows.num_rows // 2
+            self._block(rows.slice(0, half))
+            self._block(rows.slice(half))
+            return
         if self.writer is None:
             self.seq += 1
             return
         try:
             self.writer.append(self.meta, self.seq, payload, self._appended_ms)
-        except RecordTooLarge:
-            if rows.num_rows == 1:
-                raise
-            half = rows.num_rows // 2
-            self._block(rows.slice(0, half))
-            self._block(rows.slice(half))
-            return
+        except RecordTooLarge as error:
+            raise WattlakeError(f"a row of {self.kind.name} takes {len(payload)} bytes, and the log no record of more than {self.writer.max_record_bytes}",
+                                subject=str(self.writer.folder), next_step="shorten its texts, or raise kafka.max_record_bytes") from error
         self.seq += 1
         self._unsynced += len(payload)
         if self._unsynced >= _SYNC_BYTES:

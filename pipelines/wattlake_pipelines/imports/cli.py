@@ -21,7 +21,7 @@ from wattlake_contracts.filelog.writer import LogWriter, open_pooled
 from wattlake_contracts.kafkalog.outbox import outbox, shipping_line
 from wattlake_contracts.kind import Kind
 from wattlake_contracts.kinds import IMPORT_KINDS, KINDS
-from wattlake_contracts.log_address import FileLog, log_address
+from wattlake_contracts.log_address import FileLog, log_address, record_limit
 from wattlake_contracts.options import ConfigOption, FormatOption, LogOption, check_format, emit, say
 
 if TYPE_CHECKING:
@@ -67,15 +67,16 @@ def import_(
     opened = [open_file(path, chosen) for path in files]
     settings = load(config)
     address = log_address(settings, log)
+    limit = record_limit(address, settings.kafka)
     known = _boots(address.root) if isinstance(address, FileLog) else set()
     again_ms = time.time_ns() // 1_000_000 if again else None
     with ExitStack() as stack:
-        writer = None if dry_run else stack.enter_context(_writer(stack.enter_context(outbox(address, settings.kafka, shipping_line()))))
+        writer = None if dry_run else stack.enter_context(_writer(stack.enter_context(outbox(address, settings.kafka, shipping_line())), limit))
         outcomes = []
         for item in opened:
             with _progress(item.source.path.name) as progress:
                 outcomes.append(import_file(item, writer, accept_implausible=accept_implausible, again_ms=again_ms,
-                                            known=known, progress=progress))
+                                            known=known, limit_bytes=limit, progress=progress))
             _tell(outcomes[-1])
     if form == "json":
         emit((*_COLUMNS, "reasons"), [(*_row(o), o.reasons) for o in outcomes], form)
@@ -98,9 +99,9 @@ def _boots(root: Path) -> set[str]:
 
 
 @contextmanager
-def _writer(root: Path) -> Iterator[LogWriter]:
+def _writer(root: Path, limit_bytes: int) -> Iterator[LogWriter]:
     try:
-        with open_pooled(root, _STEM) as writer:
+        with open_pooled(root, _STEM, max_record_bytes=limit_bytes) as writer:
             yield writer
     except (LogError, OSError) as error:
         raise WattlakeError(f"cannot write the log: {error}", subject=str(root), next_step="give another --log, or make room") from error

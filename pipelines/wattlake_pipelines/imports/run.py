@@ -15,11 +15,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from wattlake_contracts.errors import WattlakeError
+from wattlake_contracts.filelog.format import MAX_RECORD_BYTES
 from wattlake_contracts.filelog.writer import LogWriter
 from wattlake_contracts.kind import AHEAD_MS, Kind
 from wattlake_contracts.kinds import REJECTS
 from wattlake_pipelines.arrow_schema import kind_schema
-from wattlake_pipelines.imports.blocks import Blocks, in_order
+from wattlake_pipelines.imports.blocks import Blocks, block_bytes, in_order
 from wattlake_pipelines.imports.contradictions import contradictions
 from wattlake_pipelines.imports.convert import Converted, Matched, convert, split
 from wattlake_pipelines.imports.header import match
@@ -74,29 +75,32 @@ def open_file(path: Path, kind: Kind) -> Opened:
     return Opened(source, kind, match(kind, source.names, str(path)))
 
 
-def boot_of(sha256: str, kind: Kind, again_ms: int | None = None) -> str:
-    """The boot of a file's records: of its content, kind and parser version. No option changes the rows.
+def boot_of(sha256: str, kind: Kind, again_ms: int | None = None, most_bytes: int = MAX_RECORD_BYTES) -> str:
+    """The boot of a file's records: of its content, kind, parser version and the size of its blocks. No option changes the rows.
 
     again_ms: when it was told once more, for records that are new although their content is not.
     """
     again = "" if again_ms is None else f"\nagain {again_ms}"
-    return hashlib.sha256(f"{sha256}\n{kind.name}\n{PARSER_VERSIONS.get(kind.name, _FIRST_VERSION)}{again}".encode()).hexdigest()[:32]
+    blocks = "" if most_bytes == MAX_RECORD_BYTES else f"\nblocks {most_bytes}"
+    return hashlib.sha256(f"{sha256}\n{kind.name}\n{PARSER_VERSIONS.get(kind.name, _FIRST_VERSION)}{again}{blocks}".encode()).hexdigest()[:32]
 
 
 def import_file(opened: Opened, writer: LogWriter | None, *, accept_implausible: bool = False,
-                again_ms: int | None = None, known: Collection[str] = (), progress: Callable[[int], None] = lambda rows: None) -> Outcome:
+                again_ms: int | None = None, known: Collection[str] = (), limit_bytes: int = MAX_RECORD_BYTES,
+                progress: Callable[[int], None] = lambda rows: None) -> Outcome:
     """Write a file's good rows and its rejects to the log (None: only check); what became of them.
 
-    again_ms: as of `boot_of`. known: boots that the log holds already.
+    again_ms: as of `boot_of`. known: boots that the log holds already. limit_bytes: the largest record that it takes.
     WattlakeError if the file cannot be read to its end, has no rows, or its figures cannot be in the
     unit that they claim.
     """
     source, kind, matched = opened.source, opened.kind, opened.matched
-    boot = boot_of(source.sha256, kind, again_ms)
+    most_bytes = block_bytes(limit_bytes)
+    boot = boot_of(source.sha256, kind, again_ms, most_bytes)
     outcome = Outcome(str(source.path), kind.name, boot, dry_run=writer is None, known=boot in known)
-    good = Blocks(writer, kind, boot)
+    good = Blocks(writer, kind, boot, most_bytes)
     # the rejects are records of their own: their numbers must not depend on where they fall among the good ones
-    bad = Blocks(writer, REJECTS, hashlib.sha256(f"{boot}\nrejects".encode()).hexdigest()[:32])
+    bad = Blocks(writer, REJECTS, hashlib.sha256(f"{boot}\nrejects".encode()).hexdigest()[:32], most_bytes)
     for chunk in chunks(source, CHUNK_ROWS if kind.carrier == "arrow" else None):
         converted = convert(chunk.text, matched, kind)
         if kind.carrier == "json":

@@ -19,7 +19,7 @@ from wattlake_contracts.config import data_home, load
 from wattlake_contracts.errors import UsageError
 from wattlake_contracts.filelog.partition import partitions
 from wattlake_contracts.kafkalog.outbox import outbox, shipping_line
-from wattlake_contracts.log_address import FileLog, KafkaLog, lake_root, log_address
+from wattlake_contracts.log_address import FileLog, KafkaLog, lake_root, log_address, record_limit
 from wattlake_contracts.options import ConfigOption, FormatOption, LogOption, check_format, emit, say
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
@@ -84,7 +84,7 @@ def simulate(
         _refuse_another(address.root, own, alone=all(name.startswith(f"{PARTITION}.") for name in before))
     begun = time.monotonic()
     with outbox(address, settings.kafka, shipping_line()) as root, _progress() as advance:
-        summary = write(root, options, writers=writers, progress=advance)
+        summary = write(root, options, writers=writers, progress=advance, limit_bytes=record_limit(address, settings.kafka))
     took = max(time.monotonic() - begun, 1e-9)
     emit(_COLUMNS, ((t.node, t.site or None, t.lives, t.records, t.readings, t.jobs, t.leaves_mj) for t in summary.nodes), form)
     say(f"{summary.records} records, {summary.readings} readings, {summary.payload_bytes} bytes in {address}: "

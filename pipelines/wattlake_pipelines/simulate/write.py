@@ -9,8 +9,9 @@ from pathlib import Path
 
 from wattlake_contracts.errors import WattlakeError
 from wattlake_contracts.filelog.boots import boots
+from wattlake_contracts.filelog.format import MAX_RECORD_BYTES
 from wattlake_contracts.filelog.partition import LogError, partitions
-from wattlake_contracts.filelog.writer import LogWriter
+from wattlake_contracts.filelog.writer import LogWriter, RecordTooLarge
 from wattlake_pipelines.simulate.options import Options
 from wattlake_pipelines.simulate.records import NodeTally, Simulation, boots_of
 
@@ -39,19 +40,20 @@ def holds_another(root: Path, options: Options) -> bool:
         raise WattlakeError(f"the log cannot be read: {error}", subject=str(root), next_step="mend that, or give another --log") from error
 
 
-def simulate(root: Path, options: Options, *, writers: int = 4, progress: Callable[[int], None] | None = None) -> Summary:
+def simulate(root: Path, options: Options, *, writers: int = 4, progress: Callable[[int], None] | None = None,
+             limit_bytes: int = MAX_RECORD_BYTES) -> Summary:
     """Write the simulation to the log at `root`, in partitions simulate.0 … of at most `writers`.
 
     The same options give the same records; writing them twice gives duplicates by identity, which
-    landing counts once. progress: called with the records written since. WattlakeError if the log
-    cannot be written.
+    landing counts once. progress: called with the records written since. limit_bytes: the largest record
+    that the log takes. WattlakeError if the log cannot be written, or takes no record of that size.
     """
     simulation = Simulation(options)
     count = min(writers, options.nodes)
     total = bytes_total = 0
     try:
         with ExitStack() as stack:
-            logs = [stack.enter_context(LogWriter(root, f"{PARTITION}.{i}", segment_bytes=64 * 2**20)) for i in range(count)]
+            logs = [stack.enter_context(LogWriter(root, f"{PARTITION}.{i}", segment_bytes=64 * 2**20, max_record_bytes=limit_bytes)) for i in range(count)]
             waiting = [0] * count
             for batch in simulation.records():
                 for w in batch:
@@ -65,6 +67,9 @@ def simulate(root: Path, options: Options, *, writers: int = 4, progress: Callab
                 total += len(batch)
                 if progress is not None:
                     progress(len(batch))
+    except RecordTooLarge as error:
+        what = str(error).partition(";")[0]
+        raise WattlakeError(what, subject=str(root), next_step="raise kafka.max_record_bytes, or give another --log") from error
     except LogError as error:
         raise WattlakeError(str(error), subject=str(root), next_step="mend that, or give another --log") from error
     except OSError as error:

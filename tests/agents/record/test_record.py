@@ -93,3 +93,14 @@ def test_what_is_required_is_asked_for(record: Call) -> None:
     done = record("transfer", "--bytes", "1")
     assert done.returncode == 2
     assert "--medium" in done.stderr
+
+
+def test_a_record_that_the_topics_do_not_take_is_refused_where_it_is_written(wattlake: Path, machine: Any, state: Path, tmp_path: Path) -> None:
+    environment = {**machine.environment(state), "WATTLAKE_KAFKA_SPOOL_DIR": str(tmp_path / "spool"), "WATTLAKE_KAFKA_MAX_RECORD_BYTES": "150000"}
+    texts = [text for option in ("--job", "--model", "--dataset") for text in (option, "x" * 60_000)]
+    sites = ["--from-site", "a", "--to-site", "b"]
+    done = subprocess.run([wattlake, "record", "transfer", "--bytes", "1", "--medium", "wan", *sites, *texts, "--log", "kafka:127.0.0.1:1"],
+                          env=environment, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 1
+    assert "is over the limit of 150000" in done.stderr
+    assert "raise kafka.max_record_bytes" in done.stderr
