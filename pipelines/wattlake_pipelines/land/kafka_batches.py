@@ -1,7 +1,7 @@
 """kafka-python's batches of messages, read within bounds: whoever may write must not be able to end or to fill the one who lands.
 
-`install` puts these classes where kafka-python's own are, which unpack whatever comes as a whole. The value of a message is `Sealed`:
-its headers are read by whoever makes a record of it. What is over a bound, or is no batch or message at all, comes as a message whose
+`install` puts these classes where kafka-python's own are, which unpack whatever comes as a whole. The value of a message that is polled within
+`bounded` is `Sealed`: its headers are read by whoever makes a record of it. What is over a bound, or is no batch or message at all, comes as a message whose
 value is `Refused`; those around it come as they are.
 """
 
@@ -18,8 +18,9 @@ from kafka.record import MemoryRecords
 from kafka.record.default_records import DefaultRecord, DefaultRecordBatch
 from kafka.record.util import decode_varint
 
+from wattlake_contracts.kafkalog.message import UnreadableError
 from wattlake_pipelines.decode import MAX_PAYLOAD_BYTES
-from wattlake_pipelines.land.kafka_headers import Sealed
+from wattlake_pipelines.land.kafka_headers import Sealed, read_headers
 from wattlake_pipelines.land.unpack import UnpackError, unpack
 
 #: A writer's batch is some 100 KB before it is packed, and 1 MB where it is set to be large.
@@ -51,6 +52,18 @@ def bounded() -> Iterator[None]:
         yield
     finally:
         del _poll.unpacked_bytes
+
+
+def _polls_within_bounds() -> bool:
+    """Whether it is landing that polls. Other consumers of this process get what they would get of kafka-python."""
+    return hasattr(_poll, "unpacked_bytes")
+
+
+def _plain(headers: bytes) -> list[tuple[str, bytes | None]]:
+    try:
+        return read_headers(headers)[0]
+    except UnreadableError as error:
+        raise CorruptRecordError(str(error)) from error
 
 
 class _Batch(DefaultRecordBatch):  # type: ignore[misc]  # kafka-python has no types
@@ -87,7 +100,7 @@ class _Batch(DefaultRecordBatch):  # type: ignore[misc]  # kafka-python has no t
         if not self._decompressed:
             if self.compression_type != self.CODEC_NONE:
                 self._buffer, self._pos = unpack(self.compression_type, memoryview(self._buffer)[self._pos :], BATCH_BYTES), 0
-            if hasattr(_poll, "unpacked_bytes"):
+            if _polls_within_bounds():
                 _poll.unpacked_bytes += len(self._buffer)
         self._decompressed = True
 
@@ -116,7 +129,10 @@ class _Batch(DefaultRecordBatch):  # type: ignore[misc]  # kafka-python has no t
             pos += max(size, 0)
         key, value = found
         timestamp = self.max_timestamp if self.timestamp_type == self.LOG_APPEND_TIME else self.first_timestamp + since
-        return DefaultRecord(length, offset, timestamp, self.timestamp_type, key, Sealed(value, bytes(buffer[pos:end])), []), end
+        told = bytes(buffer[pos:end])
+        if not _polls_within_bounds():
+            return DefaultRecord(length, offset, timestamp, self.timestamp_type, key, value, _plain(told)), end
+        return DefaultRecord(length, offset, timestamp, self.timestamp_type, key, Sealed(value, told), []), end
 
     def _refused(self, first: int, last: int, reason: str, raw: bytes) -> Any:
         return DefaultRecord(0, last, self.max_timestamp, self.timestamp_type, None, Refused(first, reason, raw), [])

@@ -14,7 +14,7 @@ from kafka.record.default_records import DefaultRecordBatch, DefaultRecordBatchB
 from batches import CODECS, batch, message, packed, zeros
 from wattlake_contracts.kafkalog.message import UnreadableError
 from wattlake_pipelines.decode import MAX_PAYLOAD_BYTES
-from wattlake_pipelines.land.kafka_batches import BATCH_BYTES, Refused, _Batch
+from wattlake_pipelines.land.kafka_batches import BATCH_BYTES, Refused, _Batch, bounded
 from wattlake_pipelines.land.kafka_headers import read_headers
 
 Given = tuple[bytes | None, bytes | None, list[tuple[str, bytes | None]]]
@@ -24,7 +24,8 @@ messages = st.lists(st.tuples(some, some, st.lists(st.tuples(st.text(max_size=10
 
 def read(raw: bytes) -> list[tuple[int, Any]]:
     """(offset, value) of all; of one whose headers cannot be read, what is told of it."""
-    return [(found.offset, told(found)) for found in _Batch(raw)]
+    with bounded():
+        return [(found.offset, told(found)) for found in _Batch(raw)]
 
 
 def told(found: Any) -> Any:
@@ -49,8 +50,12 @@ def test_the_messages_are_those_that_kafka_python_reads(sent: list[Given], codec
     for i, (key, value, headers) in enumerate(sent):
         builder.append(i, 5, key, value, headers)
     raw = bytes(builder.build())
-    mine = [(r.offset, r.timestamp, r.key, r.value.value, read_headers(r.value.headers)[0]) for r in _Batch(raw)]
-    assert mine == [(r.offset, r.timestamp, r.key, r.value, r.headers) for r in DefaultRecordBatch(raw)]
+    with bounded():
+        mine = [(r.offset, r.timestamp, r.key, r.value.value, read_headers(r.value.headers)[0]) for r in _Batch(raw)]
+    theirs, elsewhere = ([(r.offset, r.timestamp, r.key, r.value, r.headers) for r in kind(raw)] for kind in (DefaultRecordBatch, _Batch))
+    assert mine == theirs
+    # a consumer of somebody else in the same process
+    assert elsewhere == theirs
     assert len(mine) == len(sent)
 
 
