@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from kafka.errors import KafkaConnectionError
 
-from at_work import WATTLAKE, until
+from at_work import LIVE_S, WATTLAKE, until, until_live
 from lakes import rows
 from topics import Topics
 from wattlake_contracts.errors import INCOMPLETE, WattlakeError
@@ -22,7 +22,6 @@ from wattlake_warehouse.lake import open_lake
 
 T0 = 1_760_000_000_000
 PARTITIONS = 6
-LIVE_S = 30.0
 
 
 def job(number: int, name: str) -> tuple[bytes, bytes, list[tuple[str, bytes]]]:
@@ -77,9 +76,7 @@ def test_what_others_lead_lands_while_a_broker_is_down_and_the_rest_when_it_is_b
     kafka.brokers[1].kill()
     send(topics, "without", alive)
     follower.process.send_signal(signal.SIGCONT)
-    began = time.monotonic()
-    until(lambda: landed(here.lake, "meanwhile") == landed(here.lake, "without") == alive, "what others lead lands", LIVE_S)
-    print(f"what others lead landed after {time.monotonic() - began:.1f} s")
+    until_live(lambda: landed(here.lake, "meanwhile") == landed(here.lake, "without") == alive, "what others lead lands")
     until(lambda: is_given_up(topics, min(dead)), "the dead one is given up")
 
     # one that reads from it as it dies does not wait a minute
@@ -98,7 +95,7 @@ def test_what_others_lead_lands_while_a_broker_is_down_and_the_rest_when_it_is_b
     assert landed(other, "before") == alive
 
     send(topics, "still", alive)
-    until(lambda: landed(here.lake, "still") == alive, "it goes on", LIVE_S)
+    until_live(lambda: landed(here.lake, "still") == alive, "it goes on")
     said = follower.said.read_text()
     assert said.count("no broker that leads it answers; the rest is landed without them") == 1, "told once, with all partitions in it"
     kafka.brokers[1].start()
@@ -106,7 +103,7 @@ def test_what_others_lead_lands_while_a_broker_is_down_and_the_rest_when_it_is_b
     until(lambda: all(f"{topic_prefix}jobs partition {number}" in follower.said.read_text().rpartition("landed from again")[0].rpartition("wattlake: ")[2]
                       for number in dead), "it says that it lands from there again")
     send(topics, "after", every)
-    until(lambda: landed(here.lake, "after") == every, "all lands", LIVE_S)
+    until_live(lambda: landed(here.lake, "after") == every, "all lands")
     assert follower.stop() == 0, "a gap would have ended it: " + follower.said.read_text()[-3000:]
     counts = "SELECT node, count(*), count(DISTINCT job) FROM lake.raw_jobs GROUP BY node ORDER BY node"
     assert rows(here.lake, counts) == [(f"p{number}", each, each) for number in sorted(every) for each in [3 * (5 if number in alive else 3)]]
