@@ -35,8 +35,6 @@ HELD = ".held"
 _AT_LEAST_S = 5.0
 #: After a failed write, and after a shipper that could not begin, the next try.
 _RETRY_S = 1.0
-#: How long the end waits for a shipper that asks the brokers of a topic just then.
-_END_S = 10.0
 _SEGMENT_BYTES = 4 * 2**20
 
 
@@ -310,12 +308,12 @@ class Held:
         for held in self._topics.values():
             held.end()
 
-    def close(self) -> None:
-        """Wait for that, and let go of what is open."""
+    def close(self, wait_s: float) -> None:
+        """Wait so long for that, and let go of what is open."""
         self.end()
         self._ending += self._topics.values()
         self._topics.clear()
-        deadline = time.monotonic() + _END_S
+        deadline = time.monotonic() + wait_s
         for held in self._ending:
             if held.thread is not None:
                 held.thread.join(max(0.0, deadline - time.monotonic()))

@@ -37,6 +37,8 @@ _TIDY_S = 1.0
 _LOOK_S = 2.0
 #: How long the end waits for what is written and not acknowledged.
 _LAST_S = 3.0
+#: How long it then waits for the threads of topics that take nothing: whoever stops it is in a hurry.
+_RUN_END_S = 0.5
 #: A producer that hears nothing for so long is asked about, and then again as often: kafka-python does not say why.
 _SILENT_S, _ASK_S = 10.0, 15.0
 #: A topic that acknowledges nothing for so long, while others do, takes nothing.
@@ -142,16 +144,16 @@ class Shipper:
                 self.step()
                 time.sleep(0.02)
         finally:
-            self.close()
+            self.close(_RUN_END_S)
 
-    def close(self) -> None:
-        """Give the producer and the spool up."""
+    def close(self, wait_s: float = 10.0) -> None:
+        """Give the producer and the spool up. wait_s: for the thread of a topic that asks the brokers just then; it ends by itself in any case."""
         self._hear()
         self._lanes.tidy()
         self.state = self._state()
         self._link.close()
         self._unknown.close()
-        self._held.close()
+        self._held.close(wait_s)
         if self._lock >= 0:
             os.close(self._lock)
             self._lock = -1

@@ -200,14 +200,14 @@ def test_what_is_taken_is_acknowledged_when_it_is_written_with_one_fsync(tmp_pat
     assert (lane.waiting(), held.waiting(), len(synced)) == (0, 50, 1)
     [told] = held.told()
     assert (told.topic, told.records, told.why) == ("w.jobs", 50, "so it is")
-    held.close()
+    held.close(1.0)
     assert [item.record for item in read(tmp_path / HELD / "jobs", "p", 0, 99) if isinstance(item, Stored)] == [
         Record(Meta("jobs", "n1", "b"), seq, item.record.appended_ms, b"{}")
         for seq, item in enumerate(read(tmp_path, "p", 0, 99)) if isinstance(item, Stored)]
     again = held_of(tmp_path)
     assert again.holds("w.jobs"), "a new one knows of it"
     assert again.waiting() == 50
-    again.close()
+    again.close(1.0)
 
 
 @pytest.mark.parametrize("mark", ["of before", "gone"])
@@ -221,7 +221,7 @@ def test_what_waits_is_found_though_its_mark_did_not_outlive_a_loss_of_power(tmp
         held.take("w.jobs", lane, stored)
         held.sync(0.0)
         befores.append((place / MARK).read_bytes())
-    held.close()
+    held.close(1.0)
     if mark == "gone":
         (place / MARK).unlink()
     else:
@@ -231,7 +231,7 @@ def test_what_waits_is_found_though_its_mark_did_not_outlive_a_loss_of_power(tmp
     again = held_of(tmp_path)
     assert again.waiting() == (3 if mark == "gone" else 2)
     again.look(10.0, lambda: 0)
-    again.close()
+    again.close(1.0)
     assert len([item for item in read(tmp_path / HELD / "jobs", "p", 0, 9) if isinstance(item, Stored)]) == 3, "and nothing of it is deleted"
 
 
@@ -242,13 +242,13 @@ def test_what_has_all_been_shipped_is_deleted_by_the_next(tmp_path: Path) -> Non
     while (stored := lane.take()) is not None:
         held.take("w.jobs", lane, stored)
     held.sync(0.0)
-    held.close()
+    held.close(1.0)
     cursor.store(tmp_path / HELD / "jobs" / "p", [(3, None)])
     again = held_of(tmp_path)
     assert not again.holds("w.jobs")
     again.look(0.0, lambda: 0)
     assert not (tmp_path / HELD / "jobs" / "p").exists()
-    again.close()
+    again.close(1.0)
 
 
 def test_all_that_waits_keeps_to_the_bound_and_the_oldest_goes(tmp_path: Path) -> None:
@@ -268,7 +268,7 @@ def test_all_that_waits_keeps_to_the_bound_and_the_oldest_goes(tmp_path: Path) -
     assert bounds(tmp_path / HELD / "jobs", "p")[0] - first >= 90, "what else waits counts too"
     held.look(now, lambda: 2**24)
     assert len(segments(tmp_path / HELD / "jobs" / "p")) == 1, "what is being written stays"
-    held.close()
+    held.close(1.0)
 
 
 def test_a_failed_write_is_tried_again_and_writes_nothing_twice(tmp_path: Path) -> None:
@@ -290,4 +290,4 @@ def test_a_failed_write_is_tried_again_and_writes_nothing_twice(tmp_path: Path) 
     assert lane.waiting() == 2, "not so soon"
     held.sync(11.5)
     assert (held.error, lane.waiting(), held.waiting()) == ("", 0, 2)
-    held.close()
+    held.close(1.0)
