@@ -19,11 +19,17 @@ from wattlake_contracts.kinds import KINDS
 from wattlake_contracts.record import ARROW, JSON, Record, control_character
 from wattlake_pipelines.arrow_bounds import TooMuchError, refuse_swollen
 from wattlake_pipelines.arrow_schema import ARROW_TYPES, kind_schema
+from wattlake_pipelines.json_rows import begin, more_rows, names_at_most, whole_numbers
+from wattlake_pipelines.row_reject import TOLD_ROWS, RowReject
 
 #: A record is at most 1 MB on the file log; a broker may be set to allow more, but not without end.
 MAX_PAYLOAD_BYTES = 16 * 2**20
 #: Rows that cost no bytes (null or run-length columns) must not be able to fill the memory.
 MAX_ROWS = 2_000_000
+#: A row of JSON may be three bytes, and is an object of hundreds; one that says something has sixty at least.
+MAX_JSON_ROWS = 300_000
+#: An object of more names is not looked at for those that are not known.
+_MANY_NAMES = 10_000
 #: Nor packed bodies, whose columns are bounded by this all together; nor short references to a long text.
 MAX_UNPACKED_BYTES, MAX_TEXT_BYTES = 64 * 2**20, 256 * 2**20
 #: Said of a record that waits for a later version.
@@ -42,14 +48,6 @@ class DecodeError(Exception):
 
 class NotYetError(DecodeError):
     """The record is of a kind or version that only a later Wattlake knows."""
-
-
-class RowReject(NamedTuple):
-    """One row of a record that cannot be used: its number in the record from 0, why, and its JSON."""
-
-    row: int
-    reason: str
-    body: str
 
 
 class Part(NamedTuple):
@@ -256,7 +254,6 @@ def _schema(name: str) -> pa.Schema:
 
 _raw_rows = msgspec.json.Decoder(list[msgspec.Raw]).decode
 _raw_object = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
-_any_object = msgspec.json.Decoder(dict[str, Any]).decode
 
 
 def decode_all(records: Sequence[Record]) -> list[Decoded | DecodeError]:
@@ -306,6 +303,8 @@ def _json_structs(payload: bytes | memoryview, kind: Kind) -> _Rows:
     text = bytes(payload).strip()
     if text[:1] != b"[":
         text = b"[" + text + b"]"
+    if more_rows(text, MAX_JSON_ROWS):
+        raise DecodeError(f"more than {MAX_JSON_ROWS} rows in one JSON record")
     for strict in (True, False):
         try:
             rows = _decoder(kind.name, strict=strict).decode(text)
@@ -323,6 +322,8 @@ def _unknown_fields(raws: Iterable[msgspec.Raw], kind: Kind) -> dict[str, int]:
 
 def _names(raw: msgspec.Raw) -> Iterable[str]:
     """The names in an object, which is passed over unread where a row has fields that are not known: it may be no text."""
+    if names_at_most(raw) > _MANY_NAMES:
+        return ("(more names than are looked at)",)
     try:
         return _raw_object(raw)
     except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError):
@@ -337,29 +338,32 @@ def _json_rows(text: bytes, kind: Kind) -> _Rows:
         raise DecodeError(f"not JSON: {_short(error)}") from error
     struct = _struct(kind.name)
     one = msgspec.json.Decoder(struct).decode
-    rows, numbers, rejects, good = [], [], [], []
+    rows, numbers, good, others = [], [], [], 0
+    rejects: list[RowReject] = []
     for number, raw in enumerate(raws):
+        if len(rejects) > TOLD_ROWS and begin(raw) != b"{":
+            # said already, and to find out what exactly is wrong takes a hundred times as long
+            others += 1
+            continue
         try:
             try:
                 row = one(raw)
             except msgspec.ValidationError:
-                row = msgspec.convert(_whole_numbers(_any_object(raw), kind), struct)
+                if begin(raw) != b"{" or names_at_most(raw) > _MANY_NAMES:
+                    raise
+                row = msgspec.convert(whole_numbers(_raw_object(raw), kind), struct)
         except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError) as error:
-            rejects.append(RowReject(number, _short(error), bytes(raw)[:MAX_BODY_BYTES].decode("utf-8", "replace")))
+            if len(rejects) > TOLD_ROWS:
+                others += 1
+            else:
+                rejects.append(RowReject(number, _short(error), bytes(raw)[:MAX_BODY_BYTES].decode("utf-8", "replace")))
         else:
             rows.append(row)
             numbers.append(number)
             good.append(raw)
+    if others:
+        rejects[-1] = rejects[-1]._replace(others=others)
     return _Rows(rows, np.array(numbers, dtype=np.int64), rejects, _unknown_fields(good, kind))
-
-
-def _whole_numbers(row: dict[str, Any], kind: Kind) -> dict[str, Any]:
-    """The row with 5.0 as 5 in integer columns: JSON knows one kind of number."""
-    for column in kind.columns:
-        value = row.get(column.name)
-        if column.type is Type.INT and isinstance(value, float) and value.is_integer():
-            row[column.name] = int(value)
-    return row
 
 
 def _table(rows: list[Any], kind: Kind) -> pa.Table:

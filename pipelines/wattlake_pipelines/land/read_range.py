@@ -23,10 +23,13 @@ from wattlake_pipelines.land.messages import Messages, by_shard
 from wattlake_pipelines.land.piece import BOOK_RECORDS, LATER, LEFT_OUT, UNKNOWN_COLUMNS, pack
 from wattlake_pipelines.land.source import Range
 from wattlake_pipelines.land.weight import Weight
-from wattlake_pipelines.rowcheck import check
+from wattlake_pipelines.row_reject import TOLD_ROWS, RowReject
+from wattlake_pipelines.rowcheck import Checked, check
 
 #: A record's first bytes kept with its reject: enough to see what it was.
 _BODY_KEPT = 4096
+#: So much of the bad rows of a record is kept in all; and after so many rejects a record's rows are told by one.
+_BODIES_KEPT, _ROWS_TOLD = 1 << 18, 20_000
 #: So many unknown columns are told by name, and so much of a name.
 _NAMES_KEPT, _NAME_KEPT = 100, 100
 #: The one key of all that is not a reading: it is little, and one worker writes it.
@@ -35,6 +38,8 @@ BOOK = -1
 _UNKNOWN_BYTES = 1 << 20
 #: Messages of other kinds wait to be decoded together up to so many bytes: few need more, and what they become is known only then.
 _WAITING_BYTES = 4 << 20
+#: Rows of other kinds are checked at once up to so many.
+_CHECKED_ROWS = 300_000
 
 
 class _Rejects:
@@ -60,6 +65,13 @@ class _Rejects:
         self.weight.reject(len(kept))
         self.rows.append({"kind": record.meta.kind, "place": place, "reason": reason, "body": kept, "writer": record.meta.node,
                           "boot": record.meta.boot, "seq": record.seq, "appended_ms": record.appended_ms, "crc": record.crc})
+
+    def rows_of(self, record: Record, bad: Sequence[RowReject]) -> None:
+        """Rows of a record; all by one of them, where very many are told already."""
+        if len(self.rows) >= _ROWS_TOLD and bad:
+            bad = [bad[0]._replace(others=sum(1 + each.others for each in bad) - 1)]
+        for each in bad:
+            self.record(record, each.told, each.row, each.body)
 
     def unnamed(self, where: Range, item: Stored, what: str, name: str) -> None:
         """A record whose identity cannot be written down."""
@@ -178,7 +190,7 @@ def read_range(where: Range, shards: int, weight: Weight | None = None) -> Itera
     columns: list[Sequence[object]] = list(zip(*identities, strict=True)) or [() for _ in BOOK_RECORDS]
     records = pa.table([pa.array(column, field.type) for column, field in zip(columns, BOOK_RECORDS, strict=True)], schema=BOOK_RECORDS)
     _sort_in(by_kind, others, rejects)
-    landed = [_with_identity(KINDS[name], found, rejects, guarded) for name, found in sorted(by_kind.items())]
+    landed = [_with_identity(KINDS[name], found, rejects, guarded) for name, whole in sorted(by_kind.items()) for found in _in_turns(whole)]
     yield BOOK, pack((records, _told(rejects.rows), *landed, *_of_later_versions(rejects)))
 
 
@@ -198,6 +210,20 @@ def _sort_in(by_kind: dict[str, list[tuple[Record, Part]]], records: list[Record
     for record, decoded in _decoded(records, rejects):
         rejects.weight.decoded(record, decoded)
         by_kind.setdefault(record.meta.kind, []).append((replace(record, payload=bytes(record.payload[:_BODY_KEPT])), decoded.part))
+
+
+def _in_turns(found: list[tuple[Record, Part]]) -> Iterator[list[tuple[Record, Part]]]:
+    """The same a few at a time: to say what is wrong with a row takes more room than the row."""
+    turn: list[tuple[Record, Part]] = []
+    rows = 0
+    for each in found:
+        turn.append(each)
+        rows += each[1].num_rows
+        if rows >= _CHECKED_ROWS:
+            yield turn
+            turn, rows = [], 0
+    if turn:
+        yield turn
 
 
 def _told(rows: list[dict[str, object]]) -> pa.Table:
@@ -226,8 +252,7 @@ def _decoded(records: list[Record], rejects: _Rejects) -> Iterator[tuple[Record,
                 rejects.weight.waits(len(record.payload))
                 rejects.later.append(record)
             continue
-        for bad in decoded.rejects:
-            rejects.record(record, bad.reason, bad.row, bad.body)
+        rejects.rows_of(record, decoded.rejects)
         rejects.unknown_columns(record.meta.kind, decoded.unknown)
         if decoded.part.num_rows:
             yield record, decoded
@@ -246,12 +271,26 @@ def _checked(kind: Kind, found: Sequence[tuple[Record, Part]], rejects: _Rejects
         clocks = pa.array(np.array([record.appended_ms for record, _ in found])[record_of])
         checked = check(table, kind, clocks, faults=strange)
         first = np.searchsorted(record_of, np.arange(len(found)))
-        for index, reason in zip(checked.bad_index.tolist(), checked.reasons, strict=True):
-            record = found[record_of[index]][0]
-            row = table.slice(index, 1).to_pylist()[0]
-            rejects.record(record, str(reason), int(index - first[record_of[index]]), repr({k: v for k, v in row.items() if v is not None})[:MAX_BODY_BYTES])
+        for number, bad in _bad_rows(table, checked, record_of):
+            rejects.rows_of(found[number][0], [each._replace(row=each.row - int(first[number])) for each in bad])
         record_of = np.delete(record_of, checked.bad_index)
     return checked.good, record_of
+
+
+def _bad_rows(table: pa.Table, checked: Checked, record_of: np.ndarray) -> Iterator[tuple[int, list[RowReject]]]:
+    """The number of each record with bad rows, and these as they are to be told, by their place in the table."""
+    of = record_of[checked.bad_index]
+    starts = np.flatnonzero(np.diff(of, prepend=-1))
+    for start, count in zip(starts.tolist(), np.diff(starts, append=len(of)).tolist(), strict=True):
+        bad, room = [], _BODIES_KEPT
+        for at in range(start, start + min(count, TOLD_ROWS + 1)):
+            index = int(checked.bad_index[at])
+            row = table.slice(index, 1).to_pylist()[0]
+            body = repr({k: v for k, v in row.items() if v is not None})[: min(MAX_BODY_BYTES, room)]
+            room -= len(body)
+            bad.append(RowReject(index, str(checked.reasons[at]), body))
+        bad[-1] = bad[-1]._replace(others=count - len(bad))
+        yield int(of[start]), bad
 
 
 def _in_its_name(table: pa.Table, guarded: pa.Array, writer: pa.Array) -> list[pa.Array]:
