@@ -165,7 +165,7 @@ def landed(topic: str, messages: Sequence[Message], keys: NodeKeys = KEYS) -> tu
     """((node, seq) of each row that landed, (place, reason) of each reject, (writer, seq) of each record that is booked)."""
     from wattlake_contracts.config import KafkaConfig
 
-    where = Given("kafka:x", (), KafkaConfig(), topic, "g", 0, 0, len(messages), 0, keys, tuple(Came(*m) for m in messages))
+    where = Given("kafka:x", (), KafkaConfig(), topic, "g", 0, 0, len(messages), 0, keys, messages=tuple(Came(*m) for m in messages))
     rows: list[tuple[str, int]] = []
     for shard, raw in read_range(where, 1):
         if shard != BOOK:
