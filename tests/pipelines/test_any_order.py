@@ -29,7 +29,7 @@ def _in_steps(folder: Path, told: list[Told], steps: int) -> Path:
 
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
-@settings(max_examples=20, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=12, deadline=None, suppress_health_check=list(HealthCheck))
 @given(worlds())
 def test_facts_depend_on_the_records_alone(told: list[Told]) -> None:
     with tempfile.TemporaryDirectory() as name:
@@ -50,7 +50,7 @@ def test_facts_depend_on_the_records_alone(told: list[Told]) -> None:
 
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
-@settings(max_examples=20, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=12, deadline=None, suppress_health_check=list(HealthCheck))
 @given(worlds())
 def test_energy_facts_end_to_end_are_the_oracles(told: list[Told]) -> None:
     with tempfile.TemporaryDirectory() as name:

@@ -33,7 +33,7 @@ def an_hour_is_long(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
 @pytest.mark.usefixtures("an_hour_is_long")
-@settings(max_examples=100, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
 @given(worlds(), st.integers(2, 5), st.integers(0, 99))
 def test_bit_by_bit_in_any_order_gives_the_oracles_facts(told: list[Told], steps: int, seed: int) -> None:
     with tempfile.TemporaryDirectory() as name:

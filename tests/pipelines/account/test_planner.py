@@ -15,7 +15,7 @@ from worlds import Told, worlds
 
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
-@settings(max_examples=200, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=120, deadline=None, suppress_health_check=list(HealthCheck))
 @given(worlds(), st.integers(2, 5), st.integers(0, 99))
 def test_bit_by_bit_in_any_order_gives_the_facts_of_all_at_once(told: list[Told], steps: int, seed: int) -> None:
     with tempfile.TemporaryDirectory() as name:
