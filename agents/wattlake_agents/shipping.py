@@ -29,7 +29,9 @@ class Shipping:
     def __init__(self, root: Path, log: KafkaLog, config: KafkaConfig, max_bytes: int | None = None) -> None:
         self._shipper = Shipper(root, log, config, make=producer, amiss=partial(amiss, log, config), max_bytes=max_bytes)
         self._thread = threading.Thread(target=self._shipper.run, name="ship", daemon=True)
-        self._told_damaged = self._told_refused = self._told_unknown = 0
+        self._told_damaged = self._told_unknown = 0
+        # those of an earlier agent, which has told of them
+        self._told_refused = self._shipper.refused
 
     def start(self) -> None:
         """Begin."""

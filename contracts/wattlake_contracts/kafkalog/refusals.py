@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from wattlake_contracts.filelog.partition import LogError
+from wattlake_contracts.filelog.partition import LogError, partitions
+from wattlake_contracts.filelog.reader import bounds
 from wattlake_contracts.filelog.writer import LogWriter
 from wattlake_contracts.kafkalog.lane import Lane
 from wattlake_contracts.record import Stored
@@ -28,12 +29,15 @@ def refuses_another(error: BaseException) -> bool:
 class Refusals:
     """Suspects are sent by themselves, with nothing else in flight; what is refused then is set aside, so that it holds up no other.
 
-    count: records set aside. why: the last one's reason, and where it is kept; '' if there is none.
+    count: records that lie there. why: the last one's reason, and where it is kept; '' if there is none. earlier: whether what an
+    earlier process set aside counts too.
     """
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, *, earlier: bool = True) -> None:
         self.root = root
-        self.count, self.why = 0, ""
+        aside = root / REFUSED
+        self.count = sum(end - first for first, end in (bounds(aside, name) for name in partitions(aside))) if earlier and aside.is_dir() else 0
+        self.why = f"refused earlier; kept in {aside}" if self.count else ""
         self._suspects: set[tuple[str, int]] = set()
         #: the one that is on its way, and the next
         self._alone: tuple[str, int] | None = None

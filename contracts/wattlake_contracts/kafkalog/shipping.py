@@ -65,7 +65,7 @@ class Shipper:
         self._amiss = amiss
         #: the step of connecting that fails, as it was last found
         self._found = ""
-        self._lanes, self._refusals = Lanes(root, whole), Refusals(whole or root)
+        self._lanes, self._refusals = Lanes(root, whole), Refusals(whole or root, earlier=whole is None)
         self._link = Link(log, config, make, self.wake.set, LAST_RETRY_S if whole is None else _TOPIC_RETRY_S)
         self._pace = Pace(config.replay_mib_per_s * 2**20 if replay else None, time.monotonic())
         self._tidy_at = self._look_at = self._ask_at = 0.0

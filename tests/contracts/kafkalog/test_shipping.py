@@ -126,6 +126,8 @@ def test_a_record_that_the_topic_does_not_take_is_set_aside_and_holds_up_no_othe
         wait(lambda: "kept in" in shipper.state.error, "and its place is told")
     assert before | after == set(held(topics))
     assert bounds(tmp_path / REFUSED, "p") == (0, 1)
+    with shipping_of(tmp_path, topics) as again:
+        assert (again.refused, again.refusal) == (1, f"refused earlier; kept in {tmp_path / REFUSED}")
 
 
 class TellsTime(Producer):
