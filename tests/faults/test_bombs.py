@@ -68,3 +68,27 @@ def test_a_batch_that_unpacks_to_gigabytes_is_a_reject_and_the_follower_goes_on(
     topics.ship(agent.spool)
     check_kept(here.lake, topics, here.folder)
     assert accepted([agent.spool]) <= seen(here.lake)
+
+
+@pytest.mark.slow
+def test_messages_of_very_many_bad_rows_are_told_by_a_few_rejects_and_the_follower_goes_on(
+    kafka: Kafka, topic_prefix: str, world: Callable[..., Any],
+) -> None:
+    topics = Topics(kafka.address, topic_prefix, partitions=1)
+    server, topic = kafka.servers[0], topic_prefix + "jobs"
+    # more rows than a message may have, and as many as it may, that are no rows or say nothing
+    for row, count in ((b"0", 500_000), (b"0", 290_000), (b"{}", 290_000), (b"0", 290_000), (b"{}", 290_000)):
+        produce(server, topic, batch("zstd", 1, packed("zstd", [message(0, b"[" + b",".join([row] * count) + b"]")])))
+    produce(server, topic, batch("none", 1, packed("none", [message(0, job(7))])))
+    here = world(topics)
+    here.follow()
+    until(lambda: "1 rows of 6 records" in here.follower.said.read_text() or not here.follower.runs(), "all has landed", 240)
+    assert here.follower.runs(), here.follower.said.read_text()[-3000:]
+    peak = peak_bytes(here.follower.process.pid)
+    assert here.follower.stop() == 0
+    print(f"the follower had {peak / 2**20:.0f} MiB at most")
+    assert peak < ROOM_BYTES
+    assert rows(here.lake, "SELECT job FROM lake.raw_jobs") == [("j7",)]
+    assert rows(here.lake, "SELECT count(*) FROM lake.rejects") == [(1 + 4 * 101,)]
+    assert rows(here.lake, "SELECT count(*) FROM lake.rejects WHERE reason LIKE '%; 289899 later rows of this record%'") == [(4,)]
+    assert rows(here.lake, "SELECT reason FROM lake.rejects WHERE seq = 0") == [("more than 300000 rows in one JSON record",)]
