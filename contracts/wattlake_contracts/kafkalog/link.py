@@ -17,7 +17,7 @@ from wattlake_contracts.kafkalog.wording import said
 from wattlake_contracts.log_address import KafkaLog
 from wattlake_contracts.record import Stored
 
-_FIRST_RETRY_S, LAST_RETRY_S = 0.5, 15.0
+_FIRST_RETRY_S, LAST_RETRY_S = 0.5, 10.0
 
 
 class Heard(NamedTuple):
