@@ -37,7 +37,8 @@ def start(dir_: DirOption = None,
     """Start it, and print Beam's options that have a pipeline run on it. It runs on until `stop`.
 
     So `wattlake run -- $(wattlake dev flink start)` runs there. The first start fetches some 150 MB
-    of jars and compares each with a committed sha256. Other machines are not let in. The workers are
+    of jars and compares each with a committed sha256. Other machines are not let in; other users of this
+    machine are, and may have code run as you: start it where you trust them. The workers are
     processes of this machine, and have its files and this environment.
     """
     from wattlake_pipelines.dev.flink import Flink
