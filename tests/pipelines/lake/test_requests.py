@@ -228,7 +228,7 @@ ORDINARY = msgspec.to_builtins(request())
     (msgspec.json.encode({**ORDINARY, "change": {"type": "end", "node": "n1", "public_key": None, "at_ms": 2**70}}), "`$.change.at_ms`"),
     (msgspec.json.encode({**ORDINARY, "asked_ms": T0}), "more than an hour apart"),
     (msgspec.json.encode({**ORDINARY, "asked_ms": 2**60}), "more than an hour apart"),
-])
+], ids=["empty", "no text", "deep", "large", "unknown field", "unknown change", "no time", "long ago", "in a long time"])
 def test_a_file_that_is_no_request_is_refused_and_those_behind_it_are_done(content: bytes, why: str, tmp_path: Path) -> None:
     lake, name = tmp_path / "lake", "0" * 16
     with Committer(lake) as committer:
