@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from at_work import Agent, Follower, NotLiveError, until
-from oracles import check_alive, check_conserved
+from oracles import check_alive, check_conserved, check_whole, seen
 from topics import Topics
 
 
@@ -60,11 +60,16 @@ class World:
         for process in (*self.agents, *self.followers):
             assert process.stop() == 0, process.said.read_text()[-3000:]
 
-    def settle(self, *logs: Path) -> None:
-        """Stop all in good order and check conservation. logs: file logs that were shipped too."""
+    def settle(self, *logs: Path, loses: bool = False) -> None:
+        """Stop all in good order and check conservation. logs: file logs that were shipped too, each life of whose writers is numbered from 0.
+
+        loses: agents give something up by intent, so that what they wrote need not all have landed.
+        """
         self.stop()
         check_conserved(self.lake, self.topics, [*(agent.spool for agent in self.agents), *logs], self.folder,
                         others=[follower.lake for follower in self.followers[1:]])
+        if not loses:
+            check_whole(seen(self.lake), self.agents)
 
 
 @pytest.fixture

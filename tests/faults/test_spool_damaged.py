@@ -10,7 +10,7 @@ import pytest
 
 from at_work import Agent, until
 from lakes import rows
-from oracles import Identity, check_conserved
+from oracles import Identity, check_conserved, holes
 from topics import Topics
 from wattlake_contracts.filelog import cursor
 from wattlake_contracts.filelog.format import HEADER_BYTES
@@ -91,3 +91,4 @@ def test_a_spool_that_was_damaged_while_its_agent_was_dead_loses_what_is_told_an
     landed = rows(here.lake, "SELECT node, boot, from_seq, to_seq FROM lake.seen")
     found = {(node, boot, seq) for node, boot, low, high in landed for seq in range(int(str(low)), int(str(high)))}
     assert {identity for identity, _, _ in written} - found == gone
+    assert holes(found) <= gone, "nor does what was written after the damage lack anything"

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 from urllib.request import urlopen
@@ -88,16 +89,33 @@ class _Process:
 
 
 class Agent(_Process):
-    """`wattlake agent run` of a node: this machine's processors by the model, ten readings a second, a record each second."""
+    """`wattlake agent run` of a node: this machine's processors by the model, ten readings a second, a record each flush_s.
 
-    def __init__(self, folder: Path, node: str, log: str, environment: Mapping[str, str], *, spool: Path | None = None, name: str = "") -> None:
+    lives: what each of its lives, by its boot, last said of itself.
+    """
+
+    def __init__(self, folder: Path, node: str, log: str, environment: Mapping[str, str], *, spool: Path | None = None, name: str = "",
+                 flush_s: float = 1) -> None:
         name = name or node
+        self.lives: dict[str, dict[str, Any]] = {}
         self.node, self.spool, self._state = node, spool or folder / f"spool-{name}", folder / f"state-{name}"
         (folder / "no-sys").mkdir(exist_ok=True)
         self.page = f"127.0.0.1:{free_ports(1)[0]}"
-        super().__init__(folder, name, ["agent", "run", "--log", log, "--node", node, "--interval", "0.1", "--flush", "1"], {
+        super().__init__(folder, name, ["agent", "run", "--log", log, "--node", node, "--interval", "0.1", "--flush", f"{flush_s:g}"], {
             "WATTLAKE_AGENT_READERS": "cpu_model", "WATTLAKE_AGENT_SYS_ROOT": str(folder / "no-sys"), "WATTLAKE_AGENT_METRICS": self.page,
             "WATTLAKE_AGENT_STATE_DIR": str(self._state), "WATTLAKE_KAFKA_SPOOL_DIR": str(self.spool), **environment})
+
+    def kill(self) -> None:
+        """SIGKILL; what it had said is kept."""
+        super().kill()
+        with suppress(FileNotFoundError):  # it had said nothing yet
+            self.beat()
+
+    def stop(self, seconds: float = 90) -> int:
+        """SIGTERM; its exit status. What it said at its end is kept."""
+        status = super().stop(seconds)
+        self.beat()
+        return status
 
     def status(self) -> tuple[dict[str, Any], str]:
         """(what `agent status` prints, what it complains of)."""
@@ -108,7 +126,9 @@ class Agent(_Process):
 
     def beat(self) -> dict[str, Any]:
         """What it has last said of itself."""
-        return dict(json.loads((self._state / "agent.json").read_text()))
+        said: dict[str, Any] = json.loads((self._state / "agent.json").read_text())
+        self.lives[said["boot"]] = said
+        return said
 
     def metrics(self) -> str:
         """Its page."""

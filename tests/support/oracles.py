@@ -5,11 +5,11 @@ from __future__ import annotations
 import shutil
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Sequence, Set
 from dataclasses import dataclass
 from pathlib import Path
 
-from at_work import until_live
+from at_work import Agent, until_live
 from lakes import dump_of, run
 from topics import Topics
 from wattlake_contracts.filelog import cursor
@@ -42,6 +42,30 @@ def accepted(spools: Sequence[Path], damaged: int = 0) -> set[Identity]:
     assert lost == damaged
     assert len(found) == len(set(found)), "a spool gives no number twice"
     return set(found)
+
+
+def holes(landed: Set[Identity]) -> set[Identity]:
+    """The records that are missing before others of the same life of a writer: each life numbers its own from 0 on, one by one."""
+    lengths: dict[tuple[str, str], int] = {}
+    for node, boot, seq in landed:
+        lengths[node, boot] = max(lengths.get((node, boot), 0), seq + 1)
+    return {(node, boot, seq) for (node, boot), length in lengths.items() for seq in range(length)} - landed
+
+
+def check_whole(landed: Set[Identity], agents: Sequence[Agent]) -> None:
+    """All that these agents ever accepted has landed, by their own count: no spool is asked, for it cannot tell what it has lost without a trace.
+
+    No life of a writer lacks a record before its last one. Of a life that was killed at least as many have landed as it last said
+    it had written, of one that was stopped exactly as many; and none gave anything up.
+    """
+    assert not holes(landed), "records are missing between others"
+    counts = Counter((node, boot) for node, boot, _ in landed)
+    for agent in agents:
+        assert agent.lives, f"{agent.node} has said something"
+        for boot, said in agent.lives.items():
+            assert (said["lost_records"], said["lost_rows"]) == (0, 0), f"{agent.node} has lost something in {boot}: {said}"
+            count, written = counts[agent.node, boot], said["records"]
+            assert count == written if said["stopped_ms"] else count >= written, f"of {written} records that {agent.node} wrote in {boot}, {count} have landed"
 
 
 def seen(lake: Path) -> set[Identity]:
