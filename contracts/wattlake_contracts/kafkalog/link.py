@@ -18,6 +18,8 @@ from wattlake_contracts.log_address import KafkaLog
 from wattlake_contracts.record import Stored
 
 _FIRST_RETRY_S, LAST_RETRY_S = 0.5, 10.0
+#: Brokers that are well acknowledge a record sooner.
+LONG_S = 5.0
 
 
 class Heard(NamedTuple):
@@ -53,6 +55,8 @@ class Link:
         self._in_flight: dict[tuple[int, str, int], tuple[int, float, str]] = {}
         #: when each topic last acknowledged a record
         self._heard_at: dict[str, float] = {}
+        #: when it last acknowledged what it had had for long: until then the brokers' silence was not that of a topic
+        self._answers_since = 0.0
 
     @property
     def up(self) -> bool:
@@ -76,11 +80,11 @@ class Link:
         return now - max((oldest[1], *self._heard_at.values())) if oldest is not None else 0.0
 
     def silent_topics(self, now: float, longer_s: float) -> list[str]:
-        """Those that have acknowledged nothing for longer, though they have had a record for as long."""
+        """Those that have acknowledged nothing for longer, though they have had a record for as long and the brokers are not slow, or were frozen."""
         sent: dict[str, float] = {}
         for _, sent_at, topic in self._in_flight.values():
             sent.setdefault(topic, sent_at)
-        return [topic for topic, sent_at in sent.items() if now - max(sent_at, self._heard_at.get(topic, 0.0)) > longer_s]
+        return [topic for topic, sent_at in sent.items() if now - max(sent_at, self._heard_at.get(topic, 0.0), self._answers_since) > longer_s]
 
     def fault(self, topic: str) -> BaseException | None:
         """What the brokers say is wrong with a topic; None if nothing, or they say nothing."""
@@ -128,10 +132,12 @@ class Link:
                 return
             late = generation != self._generation
             if not late:
-                self._in_flight.pop((generation, lane.partition, offset), None)
+                sent = self._in_flight.pop((generation, lane.partition, offset), None)
                 self.in_flight_bytes -= size
                 if error is None:
-                    self._heard_at[topic] = time.monotonic()
+                    now = self._heard_at[topic] = time.monotonic()
+                    if sent is not None and now - sent[1] > LONG_S:
+                        self._answers_since = now
             yield Heard(lane, offset, topic, error, late)
 
     def send(self, topic: str, lane: Lane, stored: Stored, now: float) -> bool:

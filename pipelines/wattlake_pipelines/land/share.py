@@ -27,9 +27,11 @@ class Shares:
     def learn(self, measured: Sequence[Measured]) -> None:
         """Hear how large the ranges of a round were.
 
-        What was too much counts as it is, and at least twice what was thought, so that planning anew comes to an end. Else it is the
-        mean; smaller records are believed in by and by, for a topic may hold large and small ones in turn.
+        What was too much counts as it is, and at least twice what was thought; then no other topic is thought smaller of, for the round is
+        planned anew: only ever upwards, that comes to an end. Else it is the mean; smaller records are believed in by and by, for a topic
+        may hold large and small ones in turn.
         """
+        is_anew = any(m.reached < m.where.end for m in measured)
         for topic in {m.where.topic for m in measured}:
             mine = [m for m in measured if m.where.topic == topic and m.reached > m.where.start]
             before = self.record_bytes(topic)
@@ -37,7 +39,7 @@ class Shares:
                 self._record_bytes[topic] = max(2 * before, *(_each(m.weight_bytes, m.reached - m.where.start) for m in too_much))
             elif mine:
                 mean = _each(sum(m.weight_bytes for m in mine), sum(m.reached - m.where.start for m in mine))
-                self._record_bytes[topic] = max(RECORD_BYTES, mean, before // 2)
+                self._record_bytes[topic] = max(RECORD_BYTES, mean, before if is_anew else before // 2)
 
     def divide(self, max_bytes: int, waiting: Sequence[tuple[str, int]]) -> list[int]:
         """How many records a round takes of each partition, of which (topic, records) wait.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from hypothesis import given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from wattlake_pipelines.land.share import RECORD_BYTES, Shares
@@ -84,3 +84,40 @@ def test_a_round_takes_something_where_something_waits_and_is_about_as_large_as_
     bounds = shares.bounds(max_bytes, [(topic, part) for part, (topic, _) in zip(taken, waiting, strict=True)])
     assert all(bound >= size for bound, size in zip(bounds, given_out, strict=True)), "what is as large as was thought fits"
     assert sum(bound for bound, size in zip(bounds, given_out, strict=True) if size) <= max(max_bytes, sum(given_out)) + max_bytes
+
+
+#: (records, KiB of each), one after the other, of each topic's backlog.
+Backlog = dict[str, list[tuple[int, int]]]
+runs = st.lists(st.tuples(st.integers(1, 3000), st.sampled_from([1, 4, 16, 32, 64, 128, 512])), max_size=3)
+#: One topic is thought too small of while another recovers from that, in turn.
+IN_TURN: Backlog = {"jobs": [(800, 4), (1300, 1), (2400, 4)], "serving": [(1500, 32), (300, 32), (400, 16)],
+                    "transfers": [(2400, 4), (300, 1), (1100, 128)], "nodes": [(500, 64), (400, 1), (900, 128)]}
+
+
+@settings(deadline=None, max_examples=60)
+@example(backlog=IN_TURN)
+@given(backlog=st.fixed_dictionaries(dict.fromkeys(IN_TURN, runs)))
+def test_planning_anew_comes_to_an_end_whatever_the_records_are(backlog: Backlog) -> None:
+    sizes = {topic: [kib * 1024 for count, kib in found for _ in range(count)] for topic, found in backlog.items()}
+    shares, landed, in_vain = Shares(), dict.fromkeys(sizes, 0), 0
+    while any(landed[topic] < len(found) for topic, found in sizes.items()):
+        waiting = [(topic, len(found) - landed[topic]) for topic, found in sizes.items()]
+        ranges = [Where(topic, landed[topic], landed[topic] + count)
+                  for (topic, _), count in zip(waiting, shares.divide(64 * MIB, waiting), strict=True) if count]
+        bounds = shares.bounds(64 * MIB, [(one.topic, one.end - one.start) for one in ranges])
+        read = [_read(one, bound, sizes[one.topic]) for one, bound in zip(ranges, bounds, strict=True)]
+        shares.learn(read)
+        if any(one.reached < one.where.end for one in read):
+            in_vain += 1
+            assert in_vain < 50
+            continue
+        in_vain = 0
+        landed |= {one.topic: one.end for one in ranges}
+
+
+def _read(where: Where, bound_bytes: int, sizes: list[int]) -> Measured:
+    """As a worker reads a range: until it weighs more than its bound."""
+    weight, reached = 0, where.start
+    while reached < where.end and weight <= bound_bytes:
+        weight, reached = weight + sizes[reached], reached + 1
+    return Measured(where, reached, weight)
