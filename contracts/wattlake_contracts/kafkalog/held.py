@@ -92,11 +92,15 @@ class Held:
         #: of shippers that have ended
         self._acked = self._lost = self._damaged = self._refused = 0
         self.refusal = ""
-        for topic in TOPICS if make is not None else ():
-            if self._partitions(topic):
-                self._topics[topic] = _Held(self._root / topic, "")
-                if self._recovered(topic) and not self._waiting(topic):
-                    self._end(topic)
+        try:
+            for topic in TOPICS if make is not None else ():
+                if self._partitions(topic):
+                    self._topics[topic] = _Held(self._root / topic, "")
+                    if self._recovered(topic) and not self._waiting(topic):
+                        self._end(topic)
+        except BaseException:
+            self.let_go()
+            raise
 
     # which topics
 
@@ -320,6 +324,10 @@ class Held:
             if not held.alive:
                 self._settle(held)
         self._ending.clear()
+        self.let_go()
+
+    def let_go(self) -> None:
+        """Close what is open. It is enough where no shipper has begun yet."""
         while self._writers:
             with suppress(OSError):  # what is accepted is durable
                 self._writers.popitem()[1].close()

@@ -7,6 +7,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
+from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 
@@ -82,13 +83,18 @@ class Shipper:
         #: records of kinds that this version does not know, since it started
         self.set_aside = 0
         self.last_ack_ms = 0
-        self._lock = claim(root)
-        self._unknown = Unknown(root)
         small = msgspec.structs.replace(config, in_flight_mib=min(config.in_flight_mib, _TOPIC_IN_FLIGHT_MIB))
         apart = partial(Shipper, log=log, config=small, replay=replay, make=make, amiss=amiss, whole=root)
-        self._held = Held(root, config.prefix, apart if whole is None else None, max_bytes)
-        #: as of a second ago at most, while it runs
-        self.state = self._state()
+        self._lock = claim(root)
+        # no lock may outlive a shipper that never was: the same process may try again
+        with ExitStack() as undo:
+            undo.callback(os.close, self._lock)
+            self._unknown = Unknown(root)
+            self._held = Held(root, config.prefix, apart if whole is None else None, max_bytes)
+            undo.callback(self._held.let_go)
+            #: as of a second ago at most, while it runs
+            self.state = self._state()
+            undo.pop_all()
 
     @property
     def trouble(self) -> str:

@@ -291,3 +291,27 @@ def test_a_failed_write_is_tried_again_and_writes_nothing_twice(tmp_path: Path) 
     held.sync(11.5)
     assert (held.error, lane.waiting(), held.waiting()) == ("", 0, 2)
     held.close(1.0)
+
+
+@pytest.mark.parametrize("fails_in", ["Held", "state"])
+def test_a_shipper_that_could_not_begin_leaves_the_spool_to_the_next(tmp_path: Path, fails_in: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    place = tmp_path / HELD / "jobs" / "p"
+    with LogWriter(place.parent, "p") as log:
+        log.append(Meta("jobs", "n1", "b"), 0, b"{}")
+    with monkeypatch.context() as broken:
+        if fails_in == "state":
+            # it cannot be read, as on a damaged disk
+            (place / MARK).rename(place / "before")
+            (place / MARK).mkdir()
+        else:
+            broken.setattr(Held, "_waiting", lambda *_: os.listdir(tmp_path / "no such folder"))
+        for _ in range(2):
+            with pytest.raises(OSError, match="Is a directory" if fails_in == "state" else "No such file"):
+                Shipper(tmp_path, KafkaLog(("127.0.0.1:1",)), KafkaConfig())
+    if fails_in == "state":
+        (place / MARK).rmdir()
+        (place / "before").rename(place / MARK)
+    shipper = Shipper(tmp_path, KafkaLog(("127.0.0.1:1",)), KafkaConfig())
+    assert shipper.backlog() == 1
+    assert shipper.state.held
+    shipper.close()
