@@ -12,7 +12,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from wattlake_contracts.errors import WattlakeError
 from wattlake_contracts.filelog import cursor
@@ -74,10 +74,30 @@ class _Held:
         return self.thread is not None and self.thread.is_alive()
 
 
+class _Done(NamedTuple):
+    """What has been done. acked, lost, damaged, refused: records, of shippers that have ended. running: those that count on.
+
+    Other threads read the sums: a shipper goes from one part to the other in one step, so that none is missing or counts twice meanwhile.
+    """
+
+    acked: int = 0
+    lost: int = 0
+    damaged: int = 0
+    refused: int = 0
+    running: tuple[Shipper, ...] = ()
+
+    def ended(self, shipper: Shipper) -> _Done:
+        """With what a shipper, that counts no more, has done."""
+        if shipper not in self.running:
+            return self
+        return _Done(self.acked + shipper.acked, self.lost + shipper.lost, self.damaged + shipper.damaged, self.refused + shipper.refused,
+                     tuple(one for one in self.running if one is not shipper))
+
+
 class Held:
     """What of a spool waits for topics that take nothing. root: the spool. make: a shipper of a folder, for one topic; None: none is ever held.
 
-    Only the thread that ships the spool may call this. error: why a record cannot be set apart, '' if all can.
+    Only the thread that ships the spool may call this; others may ask for the counts. error: why a record cannot be set apart, '' if all can.
     """
 
     def __init__(self, root: Path, prefix: str, make: Callable[[Path], Shipper] | None, max_bytes: int | None) -> None:
@@ -89,8 +109,7 @@ class Held:
         #: to be written, by (topic, partition) and offset
         self._pending: dict[tuple[str, str], dict[int, tuple[Lane, Stored]]] = defaultdict(dict)
         self._again_at = self._start_at = 0.0
-        #: of shippers that have ended
-        self._acked = self._lost = self._damaged = self._refused = 0
+        self._done = _Done()
         self.refusal = ""
         try:
             for topic in TOPICS if make is not None else ():
@@ -181,12 +200,14 @@ class Held:
         """See to the shippers, and to the bound: of all that waits in the spool, here and the bytes of the others, the oldest here goes beyond it."""
         for held in tuple(self._ending):
             if not held.alive:
-                self._ending.remove(held)
                 self._settle(held)
+                self._ending.remove(held)
         starting = now >= self._start_at
         for topic, held in tuple(self._topics.items()):
             if self._make is not None and held.shipper is None and starting and not any(one.folder == held.folder for one in self._ending):
                 held.start(self._make)
+                if held.shipper is not None:
+                    self._done = self._done._replace(running=(*self._done.running, held.shipper))
             if not self._recovered(topic) or self._waiting(topic) or any(key[0] == topic for key in self._pending):
                 held.empty_at = None
             elif held.empty_at is None:
@@ -226,17 +247,18 @@ class Held:
     def _settle(self, held: _Held) -> None:
         """A shipper has ended: keep its counts, and delete what it has shipped all of."""
         if held.shipper is not None:
-            self._acked += held.shipper.acked
-            self._lost += held.shipper.lost
-            self._damaged += held.shipper.damaged
-            self._refused += held.shipper.refused
+            self.refusal = held.shipper.refusal or self.refusal
+            self._done = self._done.ended(held.shipper)
+        with suppress(OSError, LogError):  # it stays, and has nothing in it that is not shipped
+            self._delete(held)
+
+    def _delete(self, held: _Held) -> None:
         topic = held.folder.name
         for name in self._partitions(topic):
             if (topic, name) not in self._writers or self._waiting_in(topic, name) or topic in self._topics:
                 continue
-            with suppress(OSError, LogError):  # it stays, and has nothing in it that is not shipped
-                self._writers.pop((topic, name)).close()
-                shutil.rmtree(held.folder / name)
+            self._writers.pop((topic, name)).close()
+            shutil.rmtree(held.folder / name)
 
     # what is told
 
@@ -264,46 +286,47 @@ class Held:
 
     def bytes(self) -> int:
         """About how many bytes wait."""
-        return sum(shipper.state.backlog_bytes for shipper in self._shippers())
+        return sum(shipper.state.backlog_bytes for shipper in self._done.running)
 
     def oldest_ms(self) -> int:
         """When the oldest of them was appended, in epoch ms; 0 if there is none."""
-        return min((ms for shipper in self._shippers() if (ms := shipper.state.oldest_unacked_ms)), default=0)
+        return min((ms for shipper in self._done.running if (ms := shipper.state.oldest_unacked_ms)), default=0)
 
     def last_ack_ms(self) -> int:
         """When one was last acknowledged, in epoch ms; 0 for never."""
-        return max((shipper.last_ack_ms for shipper in self._shippers()), default=0)
+        return max((shipper.last_ack_ms for shipper in self._done.running), default=0)
 
     @property
     def acked(self) -> int:
         """Records acknowledged."""
-        return self._acked + sum(shipper.acked for shipper in self._shippers())
+        done = self._done
+        return done.acked + sum(shipper.acked for shipper in done.running)
 
     @property
     def lost(self) -> int:
         """Records that were given up, the spool being full."""
-        return self._lost + sum(shipper.lost for shipper in self._shippers())
+        done = self._done
+        return done.lost + sum(shipper.lost for shipper in done.running)
 
     @property
     def damaged(self) -> int:
         """Records that could not be read."""
-        return self._damaged + sum(shipper.damaged for shipper in self._shippers())
+        done = self._done
+        return done.damaged + sum(shipper.damaged for shipper in done.running)
 
     @property
     def refused(self) -> int:
         """Records that their topic refused for what they are."""
-        for shipper in self._shippers():
+        done = self._done
+        for shipper in done.running:
             self.refusal = shipper.refusal or self.refusal
-        return self._refused + sum(shipper.refused for shipper in self._shippers())
+        return done.refused + sum(shipper.refused for shipper in done.running)
 
     def damages(self) -> Iterator[Wreck]:
         """What could not be read since this was last asked."""
         for held in (*self._topics.values(), *self._ending):
             while held.shipper is not None and held.shipper.damages:
                 yield held.shipper.damages.popleft()
-
-    def _shippers(self) -> list[Shipper]:
-        return [held.shipper for held in (*self._topics.values(), *self._ending) if held.shipper is not None]
 
     # the end
 

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import os
+import sys
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import NoReturn
+from types import FrameType
+from typing import Any, NoReturn, cast
 
 import pytest
 
@@ -19,9 +22,11 @@ from wattlake_contracts.filelog import cursor
 from wattlake_contracts.filelog.partition import MARK, segments
 from wattlake_contracts.filelog.reader import bounds, read
 from wattlake_contracts.filelog.writer import LogWriter
+from wattlake_contracts.kafkalog import held as held_module
 from wattlake_contracts.kafkalog.held import HELD, Held
 from wattlake_contracts.kafkalog.lane import Lane
 from wattlake_contracts.kafkalog.shipping import Shipper
+from wattlake_contracts.kafkalog.wreckage import Wreck
 from wattlake_contracts.log_address import KafkaLog
 from wattlake_contracts.record import Meta, Record, Stored
 from wattlake_pipelines.dev.kafka import Kafka
@@ -315,3 +320,58 @@ def test_a_shipper_that_could_not_begin_leaves_the_spool_to_the_next(tmp_path: P
     assert shipper.backlog() == 1
     assert shipper.state.held
     shipper.close()
+
+
+class Counting:
+    """A shipper of which only the counts matter; it runs until it is stopped."""
+
+    flows, error, refusal = True, "", ""
+
+    def __init__(self, acked: int, lost: int, damaged: int, refused: int) -> None:
+        self.acked, self.lost, self.damaged, self.refused = acked, lost, damaged, refused
+        self.damages: deque[Wreck] = deque()
+        self.stop, self.wake = threading.Event(), threading.Event()
+
+    def run(self) -> None:
+        self.stop.wait(60)
+
+
+def test_whoever_looks_at_the_counts_at_any_instant_sees_none_of_them_fall(tmp_path: Path) -> None:
+    held = Held(tmp_path, "w.", lambda _: cast(Shipper, Counting(1, 2, 3, 4)), None)
+    seen: list[tuple[int, ...]] = []
+    looking = False
+
+    def at_each_line(frame: FrameType, _event: str, _arg: Any) -> Any:
+        nonlocal looking
+        if frame.f_code.co_filename != held_module.__file__:
+            return None
+        if not looking:
+            looking = True
+            seen.append((held.acked, held.lost, held.refused))
+            looking = False
+        return at_each_line
+
+    def topic_ends(now: float) -> None:
+        held.look(now, lambda: 0)
+        # it has been empty for so long
+        held.look(now + 10, lambda: 0)
+        deadline = time.monotonic() + 30
+        while any(thread.name == "ship jobs" for thread in threading.enumerate()):
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+        held.look(now + 11, lambda: 0)
+
+    before = sys.gettrace()
+    sys.settrace(at_each_line)
+    try:
+        for now in (0.0, 100.0):
+            held.hold("w.jobs", "so it is")
+            topic_ends(now)
+        held.hold("w.jobs", "so it is")
+        held.look(200.0, lambda: 0)
+        held.close(10.0)
+    finally:
+        sys.settrace(before)
+    assert sorted(set(seen)) == [(count, 2 * count, 4 * count) for count in range(4)]
+    assert seen == sorted(seen)
+    assert (held.acked, held.lost, held.refused) == (3, 6, 12)
