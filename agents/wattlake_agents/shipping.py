@@ -15,6 +15,7 @@ from wattlake_contracts.kafkalog.producer import Producer
 from wattlake_contracts.kafkalog.security import connection
 from wattlake_contracts.kafkalog.shipping import Shipper
 from wattlake_contracts.kafkalog.unknown import UNKNOWN
+from wattlake_contracts.kafkalog.wreckage import Wreck
 from wattlake_contracts.log_address import KafkaLog
 
 #: What stopping may take: the agent is to be gone within five seconds.
@@ -68,7 +69,10 @@ class Shipping:
         # it counts on meanwhile
         damaged, refused, unknown = shipper.damaged, shipper.refused, shipper.set_aside
         if damaged > self._told_damaged:
-            told = [shipper.damages.popleft() for _ in range(len(shipper.damages))]
+            told: list[Wreck] = []
+            # what is there beyond that is not counted yet, and is told with its count
+            while shipper.damages and sum(wreck.records for wreck in told) < damaged - self._told_damaged:
+                told.append(shipper.damages.popleft())
             places = "; ".join(f"{wreck.place} ({wreck.records}), {wreck.kept}" for wreck in told)
             found.append(f"{damaged - self._told_damaged} records of the spool could not be read, and were not sent: {places}")
         if refused > self._told_refused:

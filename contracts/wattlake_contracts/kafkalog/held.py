@@ -8,8 +8,8 @@ from __future__ import annotations
 import shutil
 import threading
 import time
-from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections import defaultdict, deque
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -110,6 +110,10 @@ class Held:
         self._pending: dict[tuple[str, str], dict[int, tuple[Lane, Stored]]] = defaultdict(dict)
         self._again_at = self._start_at = 0.0
         self._done = _Done()
+        #: records that could not be read, by what was passed on of them
+        self.damaged = 0
+        #: of shippers that have ended, to be passed on
+        self._wrecks: list[Wreck] = []
         self.refusal = ""
         try:
             for topic in TOPICS if make is not None else ():
@@ -248,6 +252,7 @@ class Held:
         """A shipper has ended: keep its counts, and delete what it has shipped all of."""
         if held.shipper is not None:
             self.refusal = held.shipper.refusal or self.refusal
+            self._wrecks.extend(held.shipper.damages)
             self._done = self._done.ended(held.shipper)
         with suppress(OSError, LogError):  # it stays, and has nothing in it that is not shipped
             self._delete(held)
@@ -309,12 +314,6 @@ class Held:
         return done.lost + sum(shipper.lost for shipper in done.running)
 
     @property
-    def damaged(self) -> int:
-        """Records that could not be read."""
-        done = self._done
-        return done.damaged + sum(shipper.damaged for shipper in done.running)
-
-    @property
     def refused(self) -> int:
         """Records that their topic refused for what they are."""
         done = self._done
@@ -322,11 +321,16 @@ class Held:
             self.refusal = shipper.refusal or self.refusal
         return done.refused + sum(shipper.refused for shipper in done.running)
 
-    def damages(self) -> Iterator[Wreck]:
-        """What could not be read since this was last asked."""
-        for held in (*self._topics.values(), *self._ending):
-            while held.shipper is not None and held.shipper.damages:
-                yield held.shipper.damages.popleft()
+    def pass_on(self, damages: deque[Wreck]) -> None:
+        """Add what could not be read since this was last done. `damaged` counts it once it is there: whoever sees the count finds the places."""
+        done = self._done
+        damaged = done.damaged + sum(shipper.damaged for shipper in done.running)
+        damages.extend(self._wrecks)
+        self._wrecks.clear()
+        for shipper in done.running:
+            while shipper.damages:
+                damages.append(shipper.damages.popleft())
+        self.damaged = damaged
 
     # the end
 

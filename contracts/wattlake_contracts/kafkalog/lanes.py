@@ -68,10 +68,11 @@ class Lanes:
             for lane in lanes:
                 lane.look()
                 for damage in lane.damaged:
-                    self.damaged += damage.records
                     segment = self.root / name / damage.segment
                     place = f"{segment.relative_to(self._whole)} from byte {damage.position}"
                     self.damages.append(Wreck(place, damage.records, keep(self._whole, segment, damage)))
+                    # whoever sees the count finds the place
+                    self.damaged += damage.records
                 lane.damaged.clear()
                 self.lost, lane.lost = self.lost + lane.lost, 0
             lanes[:] = [lane for lane in lanes if not lane.done]

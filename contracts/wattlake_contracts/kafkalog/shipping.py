@@ -108,7 +108,7 @@ class Shipper:
 
     @property
     def damaged(self) -> int:
-        """Records that could not be read."""
+        """Records that could not be read; their places are in `damages` by then."""
         return self._lanes.damaged + self._held.damaged
 
     @property
@@ -160,6 +160,7 @@ class Shipper:
         self._link.close()
         self._unknown.close()
         self._held.close(wait_s)
+        self._held.pass_on(self.damages)
         if self._lock >= 0:
             os.close(self._lock)
             self._lock = -1
@@ -184,7 +185,7 @@ class Shipper:
             self._tidy_at = now + _TIDY_S
             self._lanes.tidy()
             self._held.look(now, self._lanes.bytes)
-            self._lanes.damages.extend(self._held.damages())
+            self._held.pass_on(self.damages)
             self.state = self._state()
         return bool(heard or sent)
 

@@ -309,7 +309,7 @@ def test_a_shipper_that_could_not_begin_leaves_the_spool_to_the_next(tmp_path: P
             (place / MARK).rename(place / "before")
             (place / MARK).mkdir()
         else:
-            broken.setattr(Held, "_waiting", lambda *_: os.listdir(tmp_path / "no such folder"))
+            broken.setattr(Held, "_waiting", lambda *_: next((tmp_path / "no such folder").iterdir()))
         for _ in range(2):
             with pytest.raises(OSError, match="Is a directory" if fails_in == "state" else "No such file"):
                 Shipper(tmp_path, KafkaLog(("127.0.0.1:1",)), KafkaConfig())
@@ -336,6 +336,14 @@ class Counting:
         self.stop.wait(60)
 
 
+def let_end(held: Held, now: float) -> None:
+    """Look at it until a topic that has nothing to wait is as any other."""
+    held.look(now, lambda: 0)
+    held.look(now + 10, lambda: 0)
+    wait(lambda: not any(thread.name == "ship jobs" for thread in threading.enumerate()), "its shipper ends")
+    held.look(now + 11, lambda: 0)
+
+
 def test_whoever_looks_at_the_counts_at_any_instant_sees_none_of_them_fall(tmp_path: Path) -> None:
     held = Held(tmp_path, "w.", lambda _: cast(Shipper, Counting(1, 2, 3, 4)), None)
     seen: list[tuple[int, ...]] = []
@@ -351,22 +359,12 @@ def test_whoever_looks_at_the_counts_at_any_instant_sees_none_of_them_fall(tmp_p
             looking = False
         return at_each_line
 
-    def topic_ends(now: float) -> None:
-        held.look(now, lambda: 0)
-        # it has been empty for so long
-        held.look(now + 10, lambda: 0)
-        deadline = time.monotonic() + 30
-        while any(thread.name == "ship jobs" for thread in threading.enumerate()):
-            assert time.monotonic() < deadline
-            time.sleep(0.01)
-        held.look(now + 11, lambda: 0)
-
     before = sys.gettrace()
     sys.settrace(at_each_line)
     try:
         for now in (0.0, 100.0):
             held.hold("w.jobs", "so it is")
-            topic_ends(now)
+            let_end(held, now)
         held.hold("w.jobs", "so it is")
         held.look(200.0, lambda: 0)
         held.close(10.0)
@@ -375,3 +373,37 @@ def test_whoever_looks_at_the_counts_at_any_instant_sees_none_of_them_fall(tmp_p
     assert sorted(set(seen)) == [(count, 2 * count, 4 * count) for count in range(4)]
     assert seen == sorted(seen)
     assert (held.acked, held.lost, held.refused) == (3, 6, 12)
+
+
+def test_what_could_not_be_read_is_counted_with_its_place_and_not_before(tmp_path: Path) -> None:
+    made: list[Counting] = []
+
+    def make(_: Path) -> Shipper:
+        made.append(Counting(0, 0, 0, 0))
+        return cast(Shipper, made[-1])
+
+    held = Held(tmp_path, "w.", make, None)
+    places: deque[Wreck] = deque()
+
+    def find(place: str) -> None:
+        made[-1].damages.append(Wreck(place, 2, "kept"))
+        made[-1].damaged += 2
+
+    held.hold("w.jobs", "so it is")
+    held.look(0.0, lambda: 0)
+    find("while it runs")
+    assert held.damaged == 0
+    held.pass_on(places)
+    assert (held.damaged, [wreck.place for wreck in places]) == (2, ["while it runs"])
+    find("before it ended")
+    let_end(held, 100.0)
+    assert held.damaged == 2
+    held.pass_on(places)
+    assert (held.damaged, places[-1].place) == (4, "before it ended")
+    held.hold("w.jobs", "so it is")
+    held.look(200.0, lambda: 0)
+    find("before all ended")
+    held.close(10.0)
+    held.pass_on(places)
+    held.pass_on(places)
+    assert (held.damaged, [wreck.place for wreck in places]) == (6, ["while it runs", "before it ended", "before all ended"])
