@@ -19,6 +19,7 @@ from wattlake_contracts.filelog import cursor
 from wattlake_contracts.filelog.partition import LogError, partitions, segments
 from wattlake_contracts.filelog.reader import bounds
 from wattlake_contracts.filelog.writer import LogWriter, sync_folder
+from wattlake_contracts.kafkalog.claim import LOCK
 from wattlake_contracts.kafkalog.lane import Lane
 from wattlake_contracts.kafkalog.standing import HeldTopic
 from wattlake_contracts.kafkalog.unknown import Unknown
@@ -259,11 +260,16 @@ class Held:
 
     def _delete(self, held: _Held) -> None:
         topic = held.folder.name
+        if topic in self._topics or any(one.alive and one.folder == held.folder for one in self._ending):
+            return
         for name in self._partitions(topic):
-            if (topic, name) not in self._writers or self._waiting_in(topic, name) or topic in self._topics:
-                continue
-            self._writers.pop((topic, name)).close()
-            shutil.rmtree(held.folder / name)
+            if (topic, name) in self._writers and not self._waiting_in(topic, name):
+                self._writers.pop((topic, name)).close()
+                shutil.rmtree(held.folder / name)
+        # only whoever ships the whole spool has a shipper here, and this one's is at its end: nobody holds the lock
+        if all(path.name == LOCK for path in held.folder.iterdir()):
+            (held.folder / LOCK).unlink(missing_ok=True)
+            held.folder.rmdir()
 
     # what is told
 

@@ -23,6 +23,7 @@ from wattlake_contracts.filelog.partition import MARK, segments
 from wattlake_contracts.filelog.reader import bounds, read
 from wattlake_contracts.filelog.writer import LogWriter
 from wattlake_contracts.kafkalog import held as held_module
+from wattlake_contracts.kafkalog.claim import claim, shipped
 from wattlake_contracts.kafkalog.held import HELD, Held
 from wattlake_contracts.kafkalog.lane import Lane
 from wattlake_contracts.kafkalog.shipping import Shipper
@@ -110,7 +111,7 @@ def test_records_of_a_missing_topic_wait_alone_and_go_once_it_is_made(topics: To
         spool(tmp_path, 3, start=COUNT + 10)
         shipper.wake.set()
         wait(lambda: shipper.acked == 5 + COUNT + 10 + 6, "from then on as any other", 10)
-        wait(lambda: not list((tmp_path / HELD / "jobs").glob("p")), "and nothing of them is left")
+        wait(lambda: not (tmp_path / HELD / "jobs").exists(), "and nothing of them is left")
         assert shipper.rebuilt == 0
     assert on(topics, "jobs") == on(topics, "nodes") == COUNT + 13
 
@@ -181,6 +182,20 @@ def held_of(root: Path, max_bytes: int | None = None) -> Held:
     return Held(root, "w.", nobody, max_bytes)
 
 
+class Counting:
+    """A shipper of which only the counts matter; it runs until it is stopped."""
+
+    flows, error, refusal = True, "", ""
+
+    def __init__(self, acked: int, lost: int, damaged: int, refused: int) -> None:
+        self.acked, self.lost, self.damaged, self.refused = acked, lost, damaged, refused
+        self.damages: deque[Wreck] = deque()
+        self.stop, self.wake = threading.Event(), threading.Event()
+
+    def run(self) -> None:
+        self.stop.wait(60)
+
+
 def lane_of(root: Path, payload: bytes, count: int) -> Lane:
     with LogWriter(root, "p") as log:
         for seq in range(count):
@@ -249,11 +264,40 @@ def test_what_has_all_been_shipped_is_deleted_by_the_next(tmp_path: Path) -> Non
     held.sync(0.0)
     held.close(1.0)
     cursor.store(tmp_path / HELD / "jobs" / "p", [(3, None)])
+    os.close(claim(tmp_path / HELD / "jobs"))
     again = held_of(tmp_path)
     assert not again.holds("w.jobs")
     again.look(0.0, lambda: 0)
-    assert not (tmp_path / HELD / "jobs" / "p").exists()
+    assert not (tmp_path / HELD / "jobs").exists()
     again.close(1.0)
+
+
+def test_a_folder_that_is_shipped_or_has_more_in_it_stays(tmp_path: Path) -> None:
+    jobs = tmp_path / HELD / "jobs"
+    over = threading.Event()
+
+    class Slow(Counting):
+        def run(self) -> None:
+            with_lock = claim(jobs)
+            over.wait(60)
+            os.close(with_lock)
+
+    held = Held(tmp_path, "w.", lambda _: cast(Shipper, Slow(0, 0, 0, 0)), None)
+    held.hold("w.jobs", "so it is")
+    held.look(0.0, lambda: 0)
+    wait(lambda: shipped(jobs), "it is shipped")
+    held.look(10.0, lambda: 0)
+    # it is held again, and has nothing again, before the shipper of before is at its end
+    held.hold("w.jobs", "so it is")
+    held.look(20.0, lambda: 0)
+    held.look(30.0, lambda: 0)
+    held.look(31.0, lambda: 0)
+    assert shipped(jobs)
+    (jobs / ".unknown").mkdir()
+    over.set()
+    wait(lambda: not shipped(jobs), "it has ended")
+    held.close(10.0)
+    assert sorted(path.name for path in jobs.iterdir()) == [".ship.lock", ".unknown"]
 
 
 def test_all_that_waits_keeps_to_the_bound_and_the_oldest_goes(tmp_path: Path) -> None:
@@ -320,20 +364,6 @@ def test_a_shipper_that_could_not_begin_leaves_the_spool_to_the_next(tmp_path: P
     assert shipper.backlog() == 1
     assert shipper.state.held
     shipper.close()
-
-
-class Counting:
-    """A shipper of which only the counts matter; it runs until it is stopped."""
-
-    flows, error, refusal = True, "", ""
-
-    def __init__(self, acked: int, lost: int, damaged: int, refused: int) -> None:
-        self.acked, self.lost, self.damaged, self.refused = acked, lost, damaged, refused
-        self.damages: deque[Wreck] = deque()
-        self.stop, self.wake = threading.Event(), threading.Event()
-
-    def run(self) -> None:
-        self.stop.wait(60)
 
 
 def let_end(held: Held, now: float) -> None:
