@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from wattlake_contracts.kinds import READINGS
-from wattlake_contracts.record import Meta, Record
+from wattlake_contracts.record import ARROW, Meta, Record
 from wattlake_pipelines.land.piece import RECORDS, ReadingPiece
 from wattlake_pipelines.land.runs import ATTRIBUTES, Ints, Runs, cut_at_hours, gather_index, to_runs
 from wattlake_pipelines.rowcheck import within_bounds
@@ -133,6 +133,9 @@ class Messages:
         return self._rows >= _ROWS * 3 // 4
 
     def _learn(self, record: Record, starts: Ints, text: Ints) -> None:
+        # in JSON no two messages have their numbers at the same places
+        if record.meta.content_type.partition(";")[0].strip().lower() != ARROW:
+            return
         if len(self._forms) >= _FORMS:
             self._forms.clear()
         if isinstance(record.payload, bytes) and (places := _places(record.payload)) is not None:
