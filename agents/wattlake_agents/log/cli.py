@@ -130,6 +130,8 @@ def grant(principal: Annotated[str, typer.Argument(help="A SCRAM user's name, or
     check_format(form)
     if may not in grants.RIGHTS:
         raise typer.BadParameter(f"{may!r} is not one of {', '.join(grants.RIGHTS)}", param_hint="--may")
+    if not principal.strip() or principal.endswith(":"):
+        raise typer.BadParameter("is empty: whom is it for?", param_hint="PRINCIPAL")
     settings = load(config)
     address = _kafka(settings, log, "is a log in a folder: who may use it is a matter of the folder's owner and mode")
     mechanism = settings.kafka.sasl_mechanism

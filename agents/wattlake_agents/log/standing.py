@@ -10,6 +10,8 @@ from wattlake_contracts.errors import WattlakeError
 from wattlake_contracts.filelog import cursor
 from wattlake_contracts.filelog.partition import partitions, segments
 from wattlake_contracts.filelog.reader import bounds
+from wattlake_contracts.kafkalog.held import HELD
+from wattlake_contracts.kafkalog.unknown import UNKNOWN
 from wattlake_contracts.kinds import TOPICS
 
 TOPIC_COLUMNS = ("topic", "state", "partitions", "replication", "under_replicated", "without_leader", "records", "retention_days")
@@ -52,21 +54,31 @@ class Standing:
 
 
 def file_rows(root: Path) -> list[tuple[object, ...]]:
-    """One row per partition of a file log, as FILE_COLUMNS. not_shipped: None where nothing ships it. WattlakeError if there is no log."""
+    """One row per partition of a file log, as FILE_COLUMNS. not_shipped: None where nothing ships it. WattlakeError if there is no log.
+
+    What waits apart in a spool, for a topic or for a version, is among them, by its place there.
+    """
     rows: list[tuple[object, ...]] = []
-    for name in partitions(root):
+    apart = _apart(root)
+    for name in [*partitions(root), *apart]:
         folder = root / name
         first, end = bounds(root, name)
         # a cursor is there only where somebody ships
-        waiting = cursor.within(cursor.load(folder), first, end) if (folder / cursor.CURSOR).is_file() else None
+        waiting = cursor.within(cursor.load(folder), first, end) if name in apart or (folder / cursor.CURSOR).is_file() else None
         rows.append((name, first, end, end - first, _bytes(folder), waiting))
     return rows
+
+
+def _apart(root: Path) -> list[str]:
+    """The partitions of a spool in which records wait for a topic that takes none yet, or for a version that knows their kind."""
+    return [str((folder / name).relative_to(root)) for what in (HELD, UNKNOWN) for folder in sorted((root / what).glob("*")) if folder.is_dir()
+            for name in partitions(folder)]
 
 
 def spool_backlog(root: Path) -> tuple[int, int]:
     """(records not shipped yet, bytes on disk) of a spool; a partition that the shipper has not seen yet waits as a whole."""
     try:
-        names = partitions(root)
+        names = [*partitions(root), *_apart(root)]
     except WattlakeError:
         return 0, 0
     waiting = sum(cursor.within(cursor.load(root / name), *bounds(root, name)) for name in names)

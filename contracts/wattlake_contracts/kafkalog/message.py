@@ -200,7 +200,8 @@ def _kind_and_version(schema: str, event_type: str, topic: str) -> tuple[str, st
         kind, _, version = schema.removeprefix(_SCHEMA).partition(":")
     else:
         named = event_type.rpartition(".")[2]
-        kind, version = named if named in on_topic else "", VERSION
+        # who says one of our types means it, also where it does not go here
+        kind, version = named if named in on_topic or event_type.startswith(_TYPE) else "", VERSION
         if not kind and len(on_topic) == 1:
             kind = on_topic[0]
     if not kind:

@@ -14,6 +14,7 @@ from wattlake_contracts.config import KafkaConfig
 from wattlake_contracts.errors import WattlakeError
 from wattlake_contracts.filelog.format import encode_meta
 from wattlake_contracts.kafkalog.message import Place, UnreadableError, boot_of_place, from_message
+from wattlake_contracts.kind import AHEAD_MS
 from wattlake_contracts.log_address import KafkaLog
 from wattlake_contracts.record import Damage, Meta, Record, Stored
 from wattlake_pipelines.land.kafka_consumer import consumer_for
@@ -138,6 +139,9 @@ def _stored(place: Place, message: Any, keys: NodeKeys, headers: Headers) -> Sto
         record, signed_with = _record(place, message, keys, headers)
         if keys:
             keys.check(record, signed_with)
+        # who writes says when that was, and what its rows tell of is held against it: the brokers' clock bounds that
+        if 0 < place.timestamp_ms < record.appended_ms - AHEAD_MS:
+            record = replace(record, appended_ms=place.timestamp_ms)
     except UnreadableError as error:
         return Damage(place.offset, 1, "", 0, str(error), _first_bytes(message.value), lost=False)
     return Stored(place.offset, record, 0, crc32c.crc32c(record.payload, _crc_of(record.meta)))

@@ -107,6 +107,7 @@ def test_a_certificates_principal_is_written_as_kafka_does(call: Call, guarded: 
 
 @pytest.mark.parametrize(("arguments", "more", "says"), [
     (("x", "--may", "do"), {}, "'do' is not one of write, read"),
+    (("", "--may", "write"), {}, "whom is it for?"),
     (("User:x", "--may", "read", "--password-file", "p"), {}, "only a bare name can have a password"),
     (("x", "--may", "read", "--password-file", "p"), {"WATTLAKE_KAFKA_SASL_MECHANISM": "PLAIN"}, "the brokers keep no passwords for PLAIN"),
     (("x", "--may", "read", "--password-file", "p"), {}, "--password-file cannot be read"),

@@ -9,11 +9,16 @@ from pathlib import Path
 from typing import Any
 
 from logs import Log
+from wattlake_agents.log import standing
 from wattlake_contracts.config import KafkaConfig
 from wattlake_contracts.filelog import cursor
+from wattlake_contracts.filelog.writer import LogWriter
+from wattlake_contracts.kafkalog.held import HELD
 from wattlake_contracts.kafkalog.outbox import ship
+from wattlake_contracts.kafkalog.unknown import UNKNOWN
 from wattlake_contracts.kinds import TOPICS
 from wattlake_contracts.log_address import KafkaLog
+from wattlake_contracts.record import Meta
 
 Call = Callable[..., subprocess.CompletedProcess[str]]
 TRANSFER = {"ts_ms": 1_760_000_000_000, "bytes": 1, "medium": "lan", "from_site": "a", "to_site": "b"}
@@ -33,6 +38,18 @@ def test_a_log_in_a_folder_is_told_by_its_partitions(call: Call, tmp_path: Path)
     # where an agent ships, its cursor holds what is left
     cursor.store(tmp_path / "log" / "record.n1", [(1, 2), (3, None)])
     assert json.loads(call("log", "status", "--log", "file:log", "--format", "json").stdout)[0]["not_shipped"] == 2
+
+
+def test_what_waits_apart_in_a_spool_is_told_too(tmp_path: Path) -> None:
+    for place, count in (("", 1), (f"{HELD}/jobs", 2), (f"{UNKNOWN}/shifts", 3)):
+        with LogWriter(tmp_path / place, "agent.n1") as spool:
+            for number in range(count):
+                spool.append(Meta("jobs", "n1", "b"), number, b"{}")
+            spool.sync()
+    cursor.store(tmp_path / "agent.n1", [(1, None)])
+    assert standing.spool_backlog(tmp_path)[0] == 5
+    assert [(row[0], row[-1]) for row in standing.file_rows(tmp_path)] == [
+        ("agent.n1", 0), (f"{HELD}/jobs/agent.n1", 2), (f"{UNKNOWN}/shifts/agent.n1", 3)]
 
 
 def test_there_is_no_log_yet(call: Call) -> None:

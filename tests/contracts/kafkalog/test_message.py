@@ -122,6 +122,7 @@ def test_a_cloudevent_of_another_writer_is_known_by_source_and_id_wherever_it_st
     ("reference", b"{}", [], "of which kind?"),
     ("nope", b"{}", [], "no kind goes on the topic"),
     ("jobs", b"{}", [("ce_dataschema", b"urn:wattlake:grid:1.0")], "does not go on this topic"),
+    ("jobs", b"{}", [("ce_type", b"org.wattlake.grid")], "does not go on this topic"),
     ("jobs", b"{}", [("ce_source", b"/wattlake"), ("ce_id", b"n1-boot-1")], "is not node/boot/seq"),
     ("jobs", b"{}", [("ce_source", b"/wattlake"), ("ce_id", b"n1\0/boot/1")], "the ce_id 'n1.x00/boot/1' holds a control character at 3"),
     ("jobs", b"{}", [("ce_source", b"/wattlake"), ("ce_id", b"n1/ce-1/0")], "stands for what other programs send"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Sequence
+from types import SimpleNamespace
 
 import pytest
 from hypothesis import given, settings
@@ -12,9 +13,13 @@ from hypothesis import strategies as st
 from batches import varint
 from wattlake_contracts.kafkalog.message import Place, UnreadableError, from_message, to_message
 from wattlake_contracts.kinds import KINDS
-from wattlake_contracts.record import ARROW, JSON, Meta, Record
+from wattlake_contracts.layout import DAY_MS
+from wattlake_contracts.record import ARROW, JSON, Meta, Record, Stored
 from wattlake_pipelines.land.kafka_headers import Headers, Sealed, read_headers
+from wattlake_pipelines.land.kafka_source import _stored
+from wattlake_pipelines.land.node_keys import NO_KEYS
 
+T0 = 1_760_000_000_000
 KEYS = st.sampled_from([b"n1", b"rack/7", None])
 
 
@@ -80,3 +85,13 @@ def test_a_message_that_is_altered_anywhere_is_read_as_if_it_came_first(record: 
 def test_bytes_that_are_no_headers_are_told_for_what_they_are(raw: bytes, why: str) -> None:
     with pytest.raises(UnreadableError, match=why):
         read_headers(raw)
+
+
+@pytest.mark.parametrize(("told_ms", "counts_ms"), [(T0 + DAY_MS, T0 + DAY_MS), (T0 + DAY_MS + 1, T0), (T0 - 400 * DAY_MS, T0 - 400 * DAY_MS)])
+def test_a_time_far_ahead_of_the_brokers_does_not_count(told_ms: int, counts_ms: int) -> None:
+    record = Record(Meta("jobs", "n1", "b1", "1", JSON), 3, told_ms, b"[]")
+    key, value, told = to_message(record)
+    came = SimpleNamespace(key=key, value=Sealed(value, as_bytes(told)), headers=[])
+    stored = _stored(Place("jobs", "g", 0, 1, T0), came, NO_KEYS, Headers())
+    assert isinstance(stored, Stored)
+    assert (stored.record.appended_ms, stored.record.seq) == (counts_ms, 3)
