@@ -46,11 +46,12 @@ def run(config: ConfigOption = None, log: LogOption = None, node: NodeOption = N
     """Read the counters until stopped (Ctrl-C, SIGTERM), and write them to the log.
 
     What was not written when it is killed is made up for by the counters: only the detail in time
-    is lost, and where there are none and energy is estimated, that stretch. A reading that those around it prove false, such as a counter that shows 0 once, is left
-    out and counted. It keeps the lives of the counters in agent.state_dir, where only one agent may
-    run, and shows its metrics at http://127.0.0.1:9754/metrics (agent.metrics; empty: none). While
-    the log cannot be written it keeps what it reads in memory, and says so. Exit code 1 if some of
-    that is still not written at the end.
+    is lost, and where there are none and energy is estimated, that stretch. A reading that those
+    around it prove false, such as a counter that shows 0 once, is left out and counted. It keeps
+    the lives of the counters in agent.state_dir, where only one agent may run, and shows its
+    metrics at http://127.0.0.1:9754/metrics (agent.metrics; empty: none). While the log cannot be
+    written it keeps what it reads in memory, and says so. Exit code 1 if some of that is still not
+    written at the end.
 
     Example: wattlake agent run --site berlin-1 --log file:/var/lib/wattlake/log
     """
