@@ -18,7 +18,8 @@ from wattlake_contracts.errors import WattlakeError
 from wattlake_contracts.filelog import cursor
 from wattlake_contracts.filelog.partition import LogError, partitions, segments
 from wattlake_contracts.filelog.reader import bounds
-from wattlake_contracts.filelog.writer import LogWriter, sync_folder
+from wattlake_contracts.filelog.writer import LogWriter
+from wattlake_contracts.kafkalog.aside import open_aside
 from wattlake_contracts.kafkalog.claim import LOCK
 from wattlake_contracts.kafkalog.lane import Lane
 from wattlake_contracts.kafkalog.standing import HeldTopic
@@ -120,7 +121,8 @@ class Held:
             for topic in TOPICS if make is not None else ():
                 if self._partitions(topic):
                     self._topics[topic] = _Held(self._root / topic, "")
-                    if self._recovered(topic) and not self._waiting(topic):
+                    # of what lies deeper the marks are seen to here, before it has a shipper, and then by that one
+                    if self._recovered(topic) and not Unknown(self._root / topic).recover() and not self._waiting(topic):
                         self._end(topic)
         except BaseException:
             self.let_go()
@@ -181,15 +183,7 @@ class Held:
     def _writer(self, topic: str, name: str) -> LogWriter:
         if (topic, name) not in self._writers:
             bound = _SEGMENT_BYTES if self._max_bytes is None else min(_SEGMENT_BYTES, max(self._max_bytes // 32, 64 * 1024))
-            # what was taken from one place fits in the other
-            writer = LogWriter(self._root / topic, name, segment_bytes=bound, max_record_bytes=2**30)
-            try:  # it has synced its own folder; what leaves another place must be found here after a loss of power too
-                for folder in (self._root / topic, self._root, self._root.parent):
-                    sync_folder(folder)
-            except OSError:
-                writer.close()
-                raise
-            self._writers[topic, name] = writer
+            self._writers[topic, name] = open_aside(self._root.parent, f"{HELD}/{topic}", name, segment_bytes=bound)
         return self._writers[topic, name]
 
     def _recovered(self, topic: str) -> bool:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from wattlake_contracts.filelog.partition import LogError, partitions
 from wattlake_contracts.filelog.reader import bounds
-from wattlake_contracts.filelog.writer import LogWriter
+from wattlake_contracts.kafkalog.aside import open_aside, recover
 from wattlake_contracts.kafkalog.lane import Lane
 from wattlake_contracts.record import Stored
 
@@ -30,14 +30,15 @@ class Refusals:
     """Suspects are sent by themselves, with nothing else in flight; what is refused then is set aside, so that it holds up no other.
 
     count: records that lie there. why: the last one's reason, and where it is kept; '' if there is none. earlier: whether what an
-    earlier process set aside counts too.
+    earlier process set aside counts too. Only the process that ships the spool may have one.
     """
 
     def __init__(self, root: Path, *, earlier: bool = True) -> None:
         self.root = root
         aside = root / REFUSED
+        unread = [why for name in partitions(aside) if (why := recover(root, REFUSED, name))] if earlier and aside.is_dir() else []
         self.count = sum(end - first for first, end in (bounds(aside, name) for name in partitions(aside))) if earlier and aside.is_dir() else 0
-        self.why = f"refused earlier; kept in {aside}" if self.count else ""
+        self.why = unread[0] if unread else f"refused earlier; kept in {aside}" if self.count else ""
         self._suspects: set[tuple[str, int]] = set()
         #: the one that is on its way, and the next
         self._alone: tuple[str, int] | None = None
@@ -79,7 +80,7 @@ class Refusals:
             return ""
         record = stored.record
         try:
-            with LogWriter(self.root / REFUSED, lane.partition.rpartition("/")[2], max_record_bytes=2**30) as aside:
+            with open_aside(self.root, REFUSED, lane.partition.rpartition("/")[2]) as aside:
                 aside.append(record.meta, record.seq, record.payload, record.appended_ms)
         except (OSError, LogError) as error:
             return f"a record was refused ({why}), and cannot be set aside: {error}"

@@ -66,7 +66,7 @@ class Shipper:
         self._amiss = amiss
         #: the step of connecting that fails, as it was last found
         self._found = ""
-        self._lanes, self._refusals = Lanes(root, whole), Refusals(whole or root, earlier=whole is None)
+        self._lanes = Lanes(root, whole)
         self._link = Link(log, config, make, self.wake.set, LAST_RETRY_S if whole is None else _TOPIC_RETRY_S)
         self._pace = Pace(config.replay_mib_per_s * 2**20 if replay else None, time.monotonic())
         self._tidy_at = self._look_at = self._ask_at = 0.0
@@ -89,7 +89,9 @@ class Shipper:
         # no lock may outlive a shipper that never was: the same process may try again
         with ExitStack() as undo:
             undo.callback(os.close, self._lock)
+            self._refusals = Refusals(whole or root, earlier=whole is None)
             self._unknown = Unknown(root)
+            self._unknown.recover()
             self._held = Held(root, config.prefix, apart if whole is None else None, max_bytes)
             undo.callback(self._held.let_go)
             #: as of a second ago at most, while it runs
@@ -173,6 +175,7 @@ class Shipper:
             self._watch(now)
         if now >= self._look_at:
             self._look_at = now + _LOOK_S
+            self._unknown.recover()
             self._lanes.look(self._unknown.shippable())
         if not self._link.up and now >= self._link.retry_at and self._lanes.backlog() > 0:
             if why := self._link.connect(now):
@@ -348,4 +351,4 @@ class Shipper:
             unknown_records=sum(unknown.values()), unknown_kinds=", ".join(unknown), held=held)
 
     def _told(self, held: list[HeldTopic]) -> str:
-        return "; ".join(text for text in (self.error, self._held.error, held_said(held)) if text)
+        return "; ".join(text for text in (self.error, self._held.error, self._unknown.error, held_said(held)) if text)

@@ -14,6 +14,7 @@ from wattlake_contracts.filelog import cursor
 from wattlake_contracts.filelog.partition import LogError, partitions
 from wattlake_contracts.filelog.reader import bounds
 from wattlake_contracts.filelog.writer import LogWriter
+from wattlake_contracts.kafkalog.aside import open_aside, recover
 from wattlake_contracts.kafkalog.lane import Lane
 from wattlake_contracts.kinds import KINDS
 from wattlake_contracts.record import Record, Stored
@@ -28,14 +29,32 @@ class Unknown:
 
     def __init__(self, root: Path) -> None:
         self._root = root
+        #: why what waits in a partition cannot be told; '' if all can
+        self.error = ""
         self._writers: dict[tuple[str, str], LogWriter] = {}
+        #: partitions whose marks tell of all that is durable
+        self._recovered: set[tuple[str, str]] = set()
+
+    def recover(self) -> str:
+        """Have the marks tell of all that is durable, where they do not since a loss of power. Gives `error`; what fails is tried again by the next call."""
+        self.error = ""
+        for folder in self._folders():
+            for name in partitions(self._root / UNKNOWN / folder):
+                # a writer has seen to it when it was opened
+                if (folder, name) in self._recovered or (folder, name) in self._writers:
+                    continue
+                if why := recover(self._root, f"{UNKNOWN}/{folder}", name):
+                    self.error = why
+                else:
+                    self._recovered.add((folder, name))
+        return self.error
 
     def keep(self, partition: str, record: Record) -> None:
         """Write a record down, durably. OSError, LogError: it is not."""
         where = folder_of(record.meta.kind), partition.rpartition("/")[2]
         if where not in self._writers:
-            # opening one reads what it holds, so it stays open; what was taken from one place fits in the other
-            self._writers[where] = LogWriter(self._root / UNKNOWN / where[0], where[1], max_record_bytes=2**30)
+            # opening one reads what it holds, so it stays open
+            self._writers[where] = open_aside(self._root, f"{UNKNOWN}/{where[0]}", where[1])
         writer = self._writers[where]
         writer.append(record.meta, record.seq, record.payload, record.appended_ms)
         writer.sync()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -10,14 +11,18 @@ from pathlib import Path
 import pytest
 
 from topics import Topics
+from wattlake_contracts.config import KafkaConfig
 from wattlake_contracts.filelog import cursor
-from wattlake_contracts.filelog.format import decode_meta, encode_meta
-from wattlake_contracts.filelog.partition import LogError, partitions
+from wattlake_contracts.filelog.format import decode_meta, encode_mark, encode_meta
+from wattlake_contracts.filelog.partition import MARK, LogError, partitions
 from wattlake_contracts.filelog.reader import bounds, read
 from wattlake_contracts.filelog.writer import LogWriter
+from wattlake_contracts.kafkalog.lane import Lane
+from wattlake_contracts.kafkalog.refusals import REFUSED, Refusals
 from wattlake_contracts.kafkalog.shipping import Shipper
 from wattlake_contracts.kafkalog.unknown import UNKNOWN, Unknown, folder_of
 from wattlake_contracts.kinds import JOBS, KINDS
+from wattlake_contracts.log_address import KafkaLog
 from wattlake_contracts.record import Meta, Record, Stored
 from wattlake_pipelines.dev.kafka import Kafka
 
@@ -115,3 +120,68 @@ def test_a_spool_with_records_of_a_later_version_is_shipped_but_for_these_and_th
     last = shipped(tmp_path, topics, lambda s: s.acked == 2)
     assert (last.set_aside, last.state.unknown_records) == (0, 0)
     assert bounds(tmp_path, f"{UNKNOWN}/meters/p")[1] == 3
+
+
+@pytest.fixture
+def synced(monkeypatch: pytest.MonkeyPatch) -> set[Path]:
+    """The folders that are synced from now on: what was made in another one may not outlive a loss of power."""
+    found: set[Path] = set()
+    real = os.fsync
+
+    def fsync(descriptor: int) -> None:
+        real(descriptor)
+        found.add(Path(f"/proc/self/fd/{descriptor}").readlink())
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    return found
+
+
+@pytest.mark.parametrize("mark", ["of before", "gone"])
+def test_what_waits_is_found_though_its_mark_did_not_outlive_a_loss_of_power(
+        tmp_path: Path, mark: str, synced: set[Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    place = tmp_path / UNKNOWN / "meters" / "p"
+    unknown = Unknown(tmp_path)
+    for seq in range(3):
+        unknown.keep("p", record(seq))
+    unknown.close()
+    assert {place, place.parent, tmp_path / UNKNOWN, tmp_path} <= synced, "it is on the disk before it leaves its own place"
+    # as it was synced when the partition was made
+    (place / MARK).write_bytes(encode_mark(0, 0, 0))
+    if mark == "gone":
+        (place / MARK).unlink()
+    found = Shipper(tmp_path, KafkaLog(("127.0.0.1:1",)), KafkaConfig())
+    assert (found.state.unknown_records, found.state.unknown_kinds) == (3, "meters")
+    found.close()
+    (place / MARK).write_bytes(encode_mark(0, 0, 0))
+    known(monkeypatch, "meters")
+    later = Shipper(tmp_path, KafkaLog(("127.0.0.1:1",)), KafkaConfig())
+    later.step()
+    assert later.backlog() == 3
+    later.close()
+
+
+def test_what_cannot_be_looked_through_is_told_and_tried_again(tmp_path: Path) -> None:
+    place = tmp_path / UNKNOWN / "meters" / "p"
+    unknown = Unknown(tmp_path)
+    unknown.keep("p", record(1))
+    unknown.close()
+    again = Unknown(tmp_path)
+    with LogWriter(place.parent, "p"):
+        assert "meters/p cannot be looked through" in again.recover()
+        assert again.error
+    assert (again.recover(), again.error) == ("", "")
+    again.close()
+
+
+def test_what_is_refused_is_on_the_disk_before_it_leaves_its_place_and_found_without_its_mark(tmp_path: Path, synced: set[Path]) -> None:
+    with LogWriter(tmp_path, "p") as log:
+        log.append(Meta("jobs", "n1", "b"), 0, b"{}")
+    lane = Lane(tmp_path, "p", 0, None)
+    assert lane.take() is not None
+    synced.clear()
+    refusals = Refusals(tmp_path)
+    assert refusals.set_aside(lane, 0, "too large") == ""
+    assert {tmp_path / REFUSED / "p", tmp_path / REFUSED, tmp_path} <= synced
+    (tmp_path / REFUSED / "p" / MARK).write_bytes(encode_mark(0, 0, 0))
+    assert Refusals(tmp_path, earlier=False).count == 0
+    assert (Refusals(tmp_path).count, bounds(tmp_path / REFUSED, "p")) == (1, (0, 1))
