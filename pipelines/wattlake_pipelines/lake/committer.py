@@ -76,7 +76,6 @@ class Committer:
             if not meta.is_fenced(lake):
                 attach(lake).close()
                 meta.fence(lake)
-            meta.forget_statistics(lake)
             self._bring_up_to_date()
         except BaseException:
             if self._connection is not None:

@@ -23,17 +23,19 @@ TABLE = "wattlake_meta"
 _PATIENCE_S = 10.0
 #: What goes wrong in SQLite's words when a committer of an earlier epoch commits.
 FENCED = "wattlake: a later epoch has begun"
+# Earlier versions gave statistics to columns of raw readings that have none, in merged files only. DuckLake took these for all values, and
+# found no row of a node that is in other files.
+_FORGET = f"""
+    UPDATE ducklake_table_column_stats SET min_value = NULL, max_value = NULL
+    WHERE (min_value IS NOT NULL OR max_value IS NOT NULL) AND (table_id, column_id) IN (
+        SELECT table_id, column_id FROM ducklake_table t JOIN ducklake_column c USING (table_id)
+        WHERE t.table_name = ? AND c.column_name NOT IN ({", ".join("?" * len(READING_STATISTICS))}))"""
 # A commit says its epoch; it is compared within the commit itself, so that nothing comes between. One that says none is a
 # Wattlake's without this fence, which compares before it commits.
 _FENCE = f"""
     CREATE TRIGGER IF NOT EXISTS wattlake_fence BEFORE INSERT ON ducklake_snapshot_changes
     WHEN NEW.commit_extra_info IS NOT NULL AND NEW.commit_extra_info IS NOT (SELECT 'epoch ' || value FROM {TABLE} WHERE key = 'epoch')
     BEGIN SELECT RAISE(ABORT, '{FENCED}'); END"""
-_FORGET = f"""
-    UPDATE ducklake_table_column_stats SET min_value = NULL, max_value = NULL
-    WHERE (min_value IS NOT NULL OR max_value IS NOT NULL) AND (table_id, column_id) IN (
-        SELECT table_id, column_id FROM ducklake_table t JOIN ducklake_column c USING (table_id)
-        WHERE t.table_name = ? AND c.column_name NOT IN ({", ".join("?" * len(READING_STATISTICS))}))"""
 
 
 class BusyError(Exception):
@@ -93,7 +95,7 @@ def read(lake: Path) -> dict[str, str]:
 
 
 def next_epoch(lake: Path, settle: Callable[[int], None] = lambda _: None) -> int:
-    """Take the next committer's epoch: a committer of an earlier one is refused from now on.
+    """Take the next committer's epoch: a committer of an earlier one is refused from now on. Wrong statistics of earlier versions are forgotten with it.
 
     settle: called with the last epoch while nobody else can write; if it raises, no epoch is taken.
     BusyError if somebody holds the catalogue locked for writing.
@@ -111,6 +113,8 @@ def next_epoch(lake: Path, settle: Callable[[int], None] = lambda _: None) -> in
             database.execute(f"UPDATE {TABLE} SET value = ? WHERE key = 'epoch'", [str(last + 1)])
             if _has(database, "ducklake_snapshot_changes"):
                 database.execute(_FENCE)
+            if _has(database, "ducklake_table_column_stats"):
+                database.execute(_FORGET, [RAW_READINGS.name, *READING_STATISTICS])
     return int(last) + 1
 
 
@@ -124,16 +128,6 @@ def fence(lake: Path) -> None:
     """Let the catalogue refuse the commits of earlier epochs."""
     with closing(_connect(lake)) as database, database:
         database.execute(_FENCE)
-
-
-def forget_statistics(lake: Path) -> None:
-    """Forget what the catalogue says of all values of those columns of raw readings that have no statistics.
-
-    Earlier versions gave them some in merged files only. DuckLake took these for all values, and found no row of a node that is in other files.
-    """
-    with closing(_connect(lake, _PATIENCE_S)) as database, database:
-        if _has(database, "ducklake_table_column_stats"):
-            database.execute(_FORGET, [RAW_READINGS.name, *READING_STATISTICS])
 
 
 def settle(lake: Path) -> None:

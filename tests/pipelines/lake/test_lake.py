@@ -6,7 +6,9 @@ import errno
 import os
 import shutil
 import sqlite3
+from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -57,6 +59,28 @@ def test_a_committer_that_was_superseded_commits_nothing(lake: Path) -> None:
             committer.commit(Manifest("land", "late", positions=(("log", "p", 0, 5),)))
     assert dump(lake) == before
     assert rows(lake, "SELECT count(*) FROM lake.log_positions WHERE log = 'log'") == [(0,)]
+
+
+def test_whoever_locks_the_catalogue_before_the_epoch_is_taken_is_told_of_and_after_it_is_not_waited_for(
+        lake: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As a committer that is taken over from, and wakes in the middle of a commit."""
+    really = meta.next_epoch
+    monkeypatch.setattr(meta, "_PATIENCE_S", 0.2)
+    with closing(sqlite3.connect(lake / "catalogue.sqlite", isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        with pytest.raises(WattlakeError, match="the catalogue is locked by another program"):
+            Committer(lake)
+        other.execute("ROLLBACK")
+
+        def taken(*given: Any) -> int:
+            epoch = really(*given)
+            other.execute("BEGIN IMMEDIATE")
+            return epoch
+
+        monkeypatch.setattr(meta, "next_epoch", taken)
+        with Committer(lake) as committer:
+            assert committer.query("SELECT count(*) > 0 FROM lake.raw_readings").fetchall() == [(True,)]
+            other.execute("ROLLBACK")
 
 
 def test_an_altered_staged_file_is_refused(lake: Path, tmp_path: Path) -> None:
