@@ -78,9 +78,13 @@ def make_folder(lake: Path) -> None:
     """Make the folder, for those who may write to the lake. RequestFolderError if it cannot be."""
     folder = _folder(lake)
     with _usable(folder):
-        with suppress(FileExistsError):
-            folder.mkdir()
-            folder.chmod(stat.S_IMODE(lake.stat().st_mode))
+        if not os.path.lexists(folder):
+            # under another name until it has its mode: a committer may be killed in between, and the next one goes on from there
+            made = folder.with_name(f"{REQUESTS}.new")
+            with suppress(FileExistsError):
+                made.mkdir()
+            made.chmod(stat.S_IMODE(lake.stat().st_mode))
+            made.rename(folder)
         if not stat.S_ISDIR(folder.lstat().st_mode):
             raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(folder))
 

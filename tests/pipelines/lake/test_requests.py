@@ -279,6 +279,23 @@ def test_the_folder_is_for_those_who_may_write_to_the_lake(tmp_path: Path) -> No
     assert (lake / REQUESTS).stat().st_mode & 0o7777 == 0o2770
 
 
+def test_one_that_dies_while_it_makes_the_folder_leaves_none_that_is_not_for_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def killed(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    lake = tmp_path / "lake"
+    Committer(lake).close()
+    lake.chmod(0o2770)
+    with monkeypatch.context() as dying:
+        dying.setattr(Path, "chmod", killed)
+        with pytest.raises(KeyboardInterrupt):
+            request_files.make_folder(lake)
+    assert not request_files.is_served(lake)
+    request_files.make_folder(lake)
+    assert (lake / REQUESTS).stat().st_mode & 0o7777 == 0o2770
+    assert list(lake.glob(f"{REQUESTS}*")) == [lake / REQUESTS]
+
+
 def test_a_folder_that_cannot_be_used_is_told_once_and_the_log_lands_on(tmp_path: Path) -> None:
     log, lake, ends = Log(tmp_path / "log"), tmp_path / "lake", threading.Event()
     failed: list[WattlakeError] = []
