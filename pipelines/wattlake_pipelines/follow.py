@@ -12,7 +12,7 @@ from wattlake_contracts.errors import WattlakeError
 from wattlake_pipelines.account.account import account
 from wattlake_pipelines.lake import request_files
 from wattlake_pipelines.lake.answer_requests import answer_requests
-from wattlake_pipelines.lake.committer import Committer, SupersededError
+from wattlake_pipelines.lake.committer import CommitRefusedError, Committer, SupersededError
 from wattlake_pipelines.lake.maintain import maintain
 from wattlake_pipelines.lake.request_files import RequestFolderError
 from wattlake_pipelines.lake.room import room_in
@@ -52,9 +52,9 @@ def follow(committer: Committer, source: Source, *, every_s: float, round_bytes:
            withheld: Callable[[Sequence[Withheld]], None] | None = None, asked: Callable[[str], None] | None = None) -> Followed:
     """Land and account what comes, each every_s seconds or as fast as it goes, until stop is set; a round that is begun is ended.
 
-    Between rounds it does what other processes ask. Whatever fails (brokers away, a full disk) is told and tried again, less and less
-    often. Only GapError and a newer committer end it: both need somebody's decision. withheld: hears after each round what could not be landed
-    from. asked: hears what was asked, and what came of it.
+    Between rounds it does what other processes ask; the log does not wait for what cannot be done just now. Whatever fails (brokers away, a
+    full disk) is told and tried again, less and less often. Only GapError and a newer committer end it: both need somebody's decision.
+    withheld: hears after each round what could not be landed from. asked: hears what was asked, and what came of it.
     """
     done = Followed()
     # what has landed and is not accounted for yet, as where accounting failed, or was killed before this began; what is not told of yet
@@ -64,9 +64,12 @@ def follow(committer: Committer, source: Source, *, every_s: float, round_bytes:
     unusable = ""
     while not stop.is_set():
         began = time.monotonic()
+        failure: WattlakeError | None = None
+        seen: list[str] = []
         try:
             with room_in(committer.lake):
                 try:
+                    seen = request_files.waiting(committer.lake)
                     answer_requests(committer, asked)
                     unusable = ""
                 except RequestFolderError as error:
@@ -74,6 +77,11 @@ def follow(committer: Committer, source: Source, *, every_s: float, round_bytes:
                     if failed is not None and unusable != str(error):
                         failed(error)
                     unusable = str(error)
+                except SupersededError:
+                    raise
+                except CommitRefusedError as error:
+                    # it waits on, and the log does not wait for it
+                    failure = error
                 landed = land(committer, source, round_bytes=limit, pieces=pieces, options=options, max_rounds=1)
                 if withheld is not None:
                     withheld(landed.withheld)
@@ -89,31 +97,34 @@ def follow(committer: Committer, source: Source, *, every_s: float, round_bytes:
         except (GapError, SupersededError):
             raise
         except Exception as error:  # a worker's comes as a RuntimeError whatever it was: which of them may pass cannot be told by their class
-            done.failures += 1
             if not isinstance(error, WattlakeError):
                 # of a disk that fails, and whatever DuckDB meets there: what that has left of the connection is not trusted
                 committer.renew()
-            if failed is not None:
-                failed(error if isinstance(error, WattlakeError) else WattlakeError(
-                    f"a round failed: {cause(error)}", subject=str(committer.lake),
-                    next_step="see to the disk if it stays so; `wattlake --debug run` shows where it comes from"))
-            stop.wait(retry_s)
-            retry_s = min(2 * retry_s, _LAST_RETRY_S)
+            failure = error if isinstance(error, WattlakeError) else WattlakeError(
+                f"a round failed: {cause(error)}", subject=str(committer.lake),
+                next_step="see to the disk if it stays so; `wattlake --debug run` shows where it comes from")
+        else:
+            if untold and heard is not None:
+                heard(done)
+                untold = False
+        if failure is None:
+            retry_s = _FIRST_RETRY_S
+            _pause(stop, began + every_s, committer, seen)
             continue
-        retry_s = _FIRST_RETRY_S
-        if untold and heard is not None:
-            heard(done)
-            untold = False
-        _pause(stop, began + every_s, committer)
+        done.failures += 1
+        if failed is not None:
+            failed(failure)
+        stop.wait(retry_s)
+        retry_s = min(2 * retry_s, _LAST_RETRY_S)
     return done
 
 
-def _pause(stop: threading.Event, until: float, committer: Committer) -> None:
-    """Wait for the next round: until then, or until something is asked."""
+def _pause(stop: threading.Event, until: float, committer: Committer, seen: Sequence[str]) -> None:
+    """Wait for the next round: until then, or until something is asked. seen: requests that waited before the last one, and cannot be answered."""
     while not stop.is_set() and (left := until - time.monotonic()) > 0:
         stop.wait(min(left, _LOOK_S))
         try:
-            if request_files.waiting(committer.lake):
+            if not set(seen).issuperset(request_files.waiting(committer.lake)):
                 return
         except RequestFolderError:  # the next round tells it
             pass

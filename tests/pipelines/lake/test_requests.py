@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
@@ -25,7 +26,7 @@ from wattlake_pipelines.lake import change_keys as asking
 from wattlake_pipelines.lake import keys, request_files
 from wattlake_pipelines.lake.answer_requests import answer_requests
 from wattlake_pipelines.lake.change_keys import change_keys
-from wattlake_pipelines.lake.committer import Committer
+from wattlake_pipelines.lake.committer import CommitRefusedError, Committer
 from wattlake_pipelines.lake.lock import AtWorkError
 from wattlake_pipelines.lake.request_files import Answer, Request
 from wattlake_pipelines.land.source import FileSource
@@ -312,6 +313,71 @@ def test_a_folder_that_cannot_be_used_is_told_once_and_the_log_lands_on(tmp_path
         follow.follow(committer, FileSource(log.root), every_s=0.1, round_bytes=2**20, stop=ends, heard=heard, failed=failed.append)
     [error] = failed
     assert "requests cannot be kept there: Not a directory" in str(error)
+
+
+def test_a_change_whose_commit_is_refused_is_told_and_tried_again_and_the_log_lands_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    log, lake, ends = Log(tmp_path / "log"), tmp_path / "lake", threading.Event()
+    failed: list[WattlakeError] = []
+    reading(log, 0)
+    really = keys.make
+
+    def refused(*given: Any) -> None:
+        if len(failed) < 2:
+            raise CommitRefusedError("the catalogue refused the commit")
+        really(*given)
+        ends.set()
+
+    def heard(done: follow.Followed) -> None:
+        landed.append((done.rows, len(failed)))
+        reading(log, 1)
+
+    landed: list[tuple[int, int]] = []
+    monkeypatch.setattr(keys, "make", refused)
+    with Committer(lake) as committer:
+        request_files.make_folder(lake)
+        name = request_files.put(lake, request())
+        done = follow.follow(committer, FileSource(log.root), every_s=0.1, round_bytes=2**20, stop=ends, heard=heard, failed=failed.append)
+    assert landed[:2] == [(1, 0), (2, 1)], "each of those rounds has landed, and then told"
+    assert [error.what for error in failed] == ["the catalogue refused the commit"] * 2
+    assert done.failures == 2
+    assert answered(lake, name).error() is None
+    assert rows(lake, HELD) == [("n1", A, None, None, True)]
+
+
+def test_a_request_that_cannot_be_answered_brings_on_no_round_and_a_new_one_does(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    lake = tmp_path / "lake"
+    monkeypatch.setattr(follow, "_LOOK_S", 0.05)
+    with Committer(lake) as committer:
+        request_files.make_folder(lake)
+        name = request_files.put(lake, request())
+        assert request_files.take(lake, name)
+        begun = time.monotonic()
+        follow._pause(threading.Event(), begun + 0.5, committer, request_files.waiting(lake))
+        assert time.monotonic() - begun >= 0.5
+        seen = request_files.waiting(lake)
+        request_files.put(lake, request(keys.Waive("n1")))
+        follow._pause(threading.Event(), time.monotonic() + 600, committer, seen)
+
+
+def test_rounds_keep_their_distance_while_a_request_cannot_be_answered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    log, lake, ends = Log(tmp_path / "log"), tmp_path / "lake", threading.Event()
+    log.root.mkdir()
+    begun: list[float] = []
+
+    def full(*_: object) -> None:
+        begun.append(time.monotonic())
+        if len(begun) == 2:
+            ends.set()
+        raise request_files.RequestFolderError("requests cannot be kept there: No space left on device")
+
+    monkeypatch.setattr(follow, "_LOOK_S", 0.05)
+    monkeypatch.setattr(request_files, "answer", full)
+    with Committer(lake) as committer:
+        request_files.make_folder(lake)
+        request_files.put(lake, request())
+        follow.follow(committer, FileSource(log.root), every_s=3, round_bytes=2**20, stop=ends)
+        assert committer.query(HELD).fetchall() == [("n1", A, None, None, True)]
+    assert begun[1] - begun[0] > 1.5
 
 
 def test_the_errors_are_those_of_a_change_that_is_made_directly(tmp_path: Path) -> None:
