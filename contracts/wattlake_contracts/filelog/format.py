@@ -52,6 +52,11 @@ def decode_meta(raw: bytes) -> Meta:
     return Meta(found.kind, found.node, found.boot, found.version, found.content_type)
 
 
+def record_bytes(meta: Meta, payload: bytes | memoryview) -> int:
+    """What a record takes in a segment, in bytes: what limits are of."""
+    return HEADER_BYTES + len(encode_meta(meta)) + len(payload)
+
+
 def encode_record(meta: bytes, payload: bytes | memoryview, offset: int, seq: int, appended_ms: int) -> bytes:
     """Header, meta and payload as they stand in a segment."""
     body_crc = crc32c.crc32c(payload, crc32c.crc32c(meta))

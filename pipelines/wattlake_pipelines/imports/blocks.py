@@ -12,9 +12,9 @@ import pyarrow.compute as pc
 
 from wattlake_contracts.config import LEAST_RECORD_BYTES
 from wattlake_contracts.errors import WattlakeError
-from wattlake_contracts.filelog.format import HEADER_BYTES, MAX_RECORD_BYTES, encode_meta
+from wattlake_contracts.filelog.format import MAX_RECORD_BYTES, record_bytes
 from wattlake_contracts.filelog.partition import LogError
-from wattlake_contracts.filelog.writer import LogWriter, RecordTooLarge
+from wattlake_contracts.filelog.writer import LogWriter
 from wattlake_contracts.kind import Kind
 from wattlake_contracts.record import ARROW, JSON, Meta
 
@@ -35,36 +35,38 @@ class Blocks:
 
     A block of more than most_bytes is halved until it is not; as that depends on nothing but the rows,
     the numbers are the same every time. All bear one append time: what a file does not date itself
-    was known at one moment, so that no block of it overrules another.
+    was known at one moment, so that no block of it overrules another. limit_bytes: the largest record
+    that the log takes. file: the file's name, for errors.
     """
 
-    def __init__(self, writer: LogWriter | None, kind: Kind, boot: str, most_bytes: int = MAX_RECORD_BYTES) -> None:
+    def __init__(self, writer: LogWriter | None, kind: Kind, boot: str, file: str, most_bytes: int = MAX_RECORD_BYTES,
+                 limit_bytes: int = MAX_RECORD_BYTES) -> None:
         self.writer, self.kind, self.seq, self._unsynced = writer, kind, 0, 0
-        self._most_bytes = most_bytes
+        self._file, self._most_bytes, self._limit_bytes = file, most_bytes, limit_bytes
         self._appended_ms = time.time_ns() // 1_000_000
         self.meta = Meta(kind.name, NODE, boot, content_type=ARROW if kind.carrier == "arrow" else JSON)
 
     def write(self, table: pa.Table) -> None:
-        """Append the rows, in blocks; without a writer they are counted only. WattlakeError if the log cannot take them."""
+        """Append the rows, in blocks; without a writer they are counted only. WattlakeError if the log cannot take them, with a writer or without."""
         size = BLOCK_ROWS[self.kind.carrier]
         for start in range(0, table.num_rows, size):
             self._block(table.slice(start, size))
 
     def _block(self, rows: pa.Table) -> None:
         payload = encode(rows, self.kind)
-        if HEADER_BYTES + len(encode_meta(self.meta)) + len(payload) > self._most_bytes and rows.num_rows > 1:
+        size_bytes = record_bytes(self.meta, payload)
+        if size_bytes > self._most_bytes and rows.num_rows > 1:
             half = rows.num_rows // 2
             self._block(rows.slice(0, half))
             self._block(rows.slice(half))
             return
+        if size_bytes > self._limit_bytes:
+            raise WattlakeError(f"a row of {self.kind.name} takes {len(payload)} bytes, and the log no record of more than {self._limit_bytes}",
+                                subject=self._file, next_step="shorten its texts, or raise kafka.max_record_bytes")
         if self.writer is None:
             self.seq += 1
             return
-        try:
-            self.writer.append(self.meta, self.seq, payload, self._appended_ms)
-        except RecordTooLarge as error:
-            raise WattlakeError(f"a row of {self.kind.name} takes {len(payload)} bytes, and the log no record of more than {self.writer.max_record_bytes}",
-                                subject=str(self.writer.folder), next_step="shorten its texts, or raise kafka.max_record_bytes") from error
+        self.writer.append(self.meta, self.seq, payload, self._appended_ms)
         self.seq += 1
         self._unsynced += len(payload)
         if self._unsynced >= _SYNC_BYTES:

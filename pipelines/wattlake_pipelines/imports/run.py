@@ -91,16 +91,16 @@ def import_file(opened: Opened, writer: LogWriter | None, *, accept_implausible:
     """Write a file's good rows and its rejects to the log (None: only check); what became of them.
 
     again_ms: as of `boot_of`. known: boots that the log holds already. limit_bytes: the largest record that it takes.
-    WattlakeError if the file cannot be read to its end, has no rows, or its figures cannot be in the
-    unit that they claim.
+    WattlakeError if the file cannot be read to its end, has no rows, a row is larger than that, or its figures
+    cannot be in the unit that they claim.
     """
     source, kind, matched = opened.source, opened.kind, opened.matched
     most_bytes = block_bytes(limit_bytes)
     boot = boot_of(source.sha256, kind, again_ms, most_bytes)
     outcome = Outcome(str(source.path), kind.name, boot, dry_run=writer is None, known=boot in known)
-    good = Blocks(writer, kind, boot, most_bytes)
+    good = Blocks(writer, kind, boot, str(source.path), most_bytes, limit_bytes)
     # the rejects are records of their own: their numbers must not depend on where they fall among the good ones
-    bad = Blocks(writer, REJECTS, hashlib.sha256(f"{boot}\nrejects".encode()).hexdigest()[:32], most_bytes)
+    bad = Blocks(writer, REJECTS, hashlib.sha256(f"{boot}\nrejects".encode()).hexdigest()[:32], str(source.path), most_bytes, limit_bytes)
     for chunk in chunks(source, CHUNK_ROWS if kind.carrier == "arrow" else None):
         converted = convert(chunk.text, matched, kind)
         if kind.carrier == "json":

@@ -50,10 +50,14 @@ def test_another_limit_gives_a_file_that_is_told_again_no_other_identities(sites
     assert {boot for boot, *_ in small[0]}.isdisjoint(boot for boot, *_ in usual[0])
 
 
-def test_a_row_that_the_log_does_not_take_is_told(sites: Path, tmp_path: Path) -> None:
-    with LogWriter(tmp_path / "log", "import.0", max_record_bytes=1500) as writer, \
-            pytest.raises(WattlakeError, match=r"a row of sites takes [0-9]+ bytes, and the log no record of more than 1500\n.*raise kafka\.max_record_bytes"):
-        import_file(open_file(one_row(sites), KINDS["sites"]), writer, limit_bytes=1500)
+def test_a_row_that_the_log_does_not_take_is_told_by_a_dry_run_too(sites: Path, tmp_path: Path) -> None:
+    why = r"in\.csv: a row of sites takes [0-9]+ bytes, and the log no record of more than 1500\n.*raise kafka\.max_record_bytes"
+    opened = open_file(one_row(sites), KINDS["sites"])
+    with LogWriter(tmp_path / "log", "import.0", max_record_bytes=1500) as writer, pytest.raises(WattlakeError, match=why):
+        import_file(opened, writer, limit_bytes=1500)
+    assert bounds(tmp_path / "log", "import.0") == (0, 0)
+    with pytest.raises(WattlakeError, match=why):
+        import_file(opened, None, limit_bytes=1500)
 
 
 def one_row(path: Path) -> Path:
