@@ -8,14 +8,14 @@ from pathlib import Path
 import msgspec
 
 from wattlake_contracts.errors import WattlakeError
-from wattlake_contracts.filelog.format import MAX_RECORD_BYTES
+from wattlake_contracts.filelog.format import MAX_RECORD_BYTES, record_bytes
 from wattlake_contracts.filelog.partition import LogError
-from wattlake_contracts.filelog.writer import RecordTooLarge, open_pooled
+from wattlake_contracts.filelog.writer import open_pooled
 from wattlake_contracts.record import Meta
 
 
 class TooMuchTextError(WattlakeError):
-    """The rows are larger than the log takes, from whoever would write them."""
+    """A row is larger than the log takes, from whoever would write it."""
 
 
 class Announcer:
@@ -32,18 +32,32 @@ class Announcer:
         self._seq = 0
 
     def write(self, kind: str, rows: list[dict[str, object]]) -> None:
-        """Write rows of a JSON kind as one record, durably. WattlakeError if the log cannot be written, TooMuchTextError if it takes no such record."""
+        """Write rows of a JSON kind durably, all or none, as one record or several where one would be too large.
+
+        WattlakeError if the log cannot be written, TooMuchTextError if it does not take one of the rows.
+        """
+        meta = Meta(kind, self._node, self._boot)
+        # before any of them is written
+        payloads = self._payloads(meta, rows)
         try:
             with open_pooled(self._root, self._stem, max_record_bytes=self._limit_bytes) as log:
-                # each try has a number of its own: one that failed may be found all the same, where not even what it left could be cut off
-                self._seq += 1
-                log.append(Meta(kind, self._node, self._boot), self._seq - 1, msgspec.json.encode(rows))
+                for payload in payloads:
+                    # each try has a number of its own: one that failed may be found all the same, where not even what it left could be cut off
+                    self._seq += 1
+                    log.append(meta, self._seq - 1, payload)
                 log.sync()
-        except RecordTooLarge as error:
-            raise TooMuchTextError(str(error).partition(";")[0], subject=str(self._root),
-                                   next_step="shorten its texts, or raise kafka.max_record_bytes") from error
         except (LogError, OSError) as error:
             cause = error.__cause__ if isinstance(error, LogError) else error
             why = cause.strerror if isinstance(cause, OSError) and cause.strerror else error
             raise WattlakeError(f"the log cannot be written: {why}", subject=str(self._root),
                                 next_step="check the folder's owner and the disk, or give another --log") from error
+
+    def _payloads(self, meta: Meta, rows: list[dict[str, object]]) -> list[bytes]:
+        payload = msgspec.json.encode(rows)
+        if record_bytes(meta, payload) <= self._limit_bytes:
+            return [payload]
+        if len(rows) > 1:
+            half = len(rows) // 2
+            return [*self._payloads(meta, rows[:half]), *self._payloads(meta, rows[half:])]
+        raise TooMuchTextError(f"a {meta.kind} record of {len(payload)} bytes is over the limit of {self._limit_bytes}", subject=str(self._root),
+                               next_step="shorten its texts, or raise kafka.max_record_bytes")

@@ -103,11 +103,8 @@ def start(values: dict[str, Any], job: JobOption = None, device: DeviceOption = 
     write(path_of(state, identity), registration, fresh=True)
     listener = Listener(settings.agent, name)
     _say_all([*told.doubts, *filter(None, (listener.unread(device or []), listener.unkept()))])
-    try:
-        _announce(rows, root, limit_bytes(settings, log), listener)
-    except WattlakeError:
-        path_of(state, identity).unlink(missing_ok=True)
-        raise
+    # never too much: what an agent reads of a registration is less than what any log takes
+    _announce(rows, root, limit_bytes(settings, log), listener)
     print(identity)
 
 
@@ -149,7 +146,7 @@ def _say_all(doubts: list[str]) -> None:
 def _announce(rows: list[dict[str, object]], root: Path, most_bytes: int, listener: Listener) -> bool:
     """Write rows to the log, or say what becomes of them: word of them lies with the agent. Whether they are written.
 
-    most_bytes: of a record of the log. TooMuchTextError if they are more: the agent could not write them either.
+    most_bytes: of a record of the log. TooMuchTextError if one of them is more: the agent could not write it either.
     """
     from wattlake_agents.jobs.announcer import Announcer, TooMuchTextError
 

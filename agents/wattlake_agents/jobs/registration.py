@@ -42,8 +42,11 @@ def path_of(state: Path, job: str, suffix: str = "") -> Path:
 
 
 def write(path: Path, registration: Registration, *, fresh: bool = False) -> None:
-    """Put the file in place. UsageError if it should be fresh and is not, WattlakeError if the folder cannot be written."""
+    """Put the file in place. UsageError if it should be fresh and is not, WattlakeError if the folder cannot be written, or no agent would read so much."""
     raw = msgspec.json.encode(registration)
+    if len(raw) > MOST_BYTES:
+        raise WattlakeError(f"takes {len(raw)} bytes, and the agent reads no job of more than {MOST_BYTES}", subject=path.stem,
+                            next_step="shorten its texts, name fewer devices, or use `wattlake job run`")
     try:
         if not fresh:
             replace(path, raw, _MODE)

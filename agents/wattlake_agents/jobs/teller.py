@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from wattlake_agents.jobs import row
-from wattlake_agents.jobs.announcer import Announcer
+from wattlake_agents.jobs.announcer import Announcer, TooMuchTextError
 from wattlake_agents.jobs.listener import Listener
 from wattlake_agents.jobs.registration import Registration, path_of, write
 from wattlake_agents.state import boot_id, state_dir
@@ -20,7 +20,8 @@ class Teller:
     """Writes start, renewals and end of a job, and never raises: a job must not fail for its bookkeeping.
 
     rows: the job's open rows. warn: takes a line for the user when its words get lost, or may be.
-    limit_bytes: the largest record that the log takes. Where the log cannot be written, the job is registered with the agent, which then speaks for it.
+    limit_bytes: the largest record that the log takes. Where the log cannot be written, the job is registered with the agent, which then speaks for it;
+    what the log does not take is only told, for it takes it from no agent either.
     """
 
     def __init__(self, config: AgentConfig, log: Path, node: str, rows: list[dict[str, object]], warn: Callable[[str], None],
@@ -31,7 +32,7 @@ class Teller:
         self._handover = path_of(state_dir(config), str(rows[0]["job"]), f".{os.getpid()}")
         self._boot_id = boot_id(Path(config.proc_root))
         self._warn = warn
-        self._handed_over = False
+        self._handed_over = self._refused = False
 
     def start(self) -> None:
         """Say that it began."""
@@ -50,6 +51,11 @@ class Teller:
         if not self._handed_over:
             try:
                 self._announcer.write("jobs", rows)
+            except TooMuchTextError as error:
+                if not self._refused:
+                    self._warn(f"{'the job has ended, and that' if ended else 'the job runs, but'} is not recorded: {error}")
+                self._refused = True
+                return
             except WattlakeError as error:
                 reason = error
             else:

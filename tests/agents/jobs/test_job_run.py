@@ -182,6 +182,46 @@ def test_a_renewal_keeps_the_job_open(machine: Any, state: Path, tmp_path: Path,
     assert len({r.meta.boot for r in records}) == 1
 
 
+def test_a_job_of_more_text_than_the_log_takes_runs_and_is_told_once_and_left_to_no_agent(run: Run, state: Path, tmp_path: Path) -> None:
+    texts = [text for option in ("--model", "--team", "--project") for text in (option, "x" * 60_000)]
+    done = run("--log", "kafka:127.0.0.1:1", *texts, "--", "sh", "-c", "echo ran; exit 5",
+               WATTLAKE_KAFKA_SPOOL_DIR=str(tmp_path / "spool"), WATTLAKE_KAFKA_MAX_RECORD_BYTES="150000")
+    assert (done.returncode, done.stdout) == (5, "ran\n")
+    assert done.stderr.count("the job runs, but is not recorded") == done.stderr.count("is not recorded") == 1
+    assert "is over the limit of 150000" in done.stderr
+    assert "next: shorten its texts, or raise kafka.max_record_bytes" in done.stderr
+    assert list(state.rglob("*.json")) == []
+
+
+def test_a_job_of_many_devices_is_written_in_several_records(machine: Any, state: Path, tmp_path: Path, log_book: Any) -> None:
+    from wattlake_agents.jobs import row
+    from wattlake_agents.jobs.teller import Teller
+    from wattlake_contracts.config import AgentConfig
+
+    config = AgentConfig(state_dir=str(state), proc_root=str(machine.proc))
+    warnings: list[str] = []
+    devices = [f"gpu{i}" for i in range(5)]
+    rows = row.opened("j1", "n1", row.now_ms(), devices, {"model": "m" * 60_000})
+    teller = Teller(config, tmp_path / "log", "n1", rows, warnings.append, limit_bytes=150_000)
+    teller.start()
+    teller.end("ok")
+    told = log_book(tmp_path / "log").rows("jobs")
+    assert [(r["device"], r.get("status")) for r in told] == [*((d, None) for d in devices), *((d, "ok") for d in devices)]
+    records = log_book(tmp_path / "log").records()
+    assert [r.seq for r in records] == list(range(len(records)))
+    assert len({r.meta.boot for r in records}) == 1
+    assert len(records) > 2
+    # what is too large in one row of them is written of none
+    teller = Teller(config, tmp_path / "log", "n1", rows, warnings.append, limit_bytes=150_000)
+    teller.start()
+    assert warnings == []
+    teller.end("ok", {"team": "t" * 60_000, "project": "p" * 60_000})
+    [warning] = warnings
+    assert warning.startswith("the job has ended, and that is not recorded: ")
+    assert len(log_book(tmp_path / "log").rows("jobs")) == 15
+    assert not (state / "jobs").exists()
+
+
 @pytest.mark.parametrize(("code", "status"), [(0, "ok"), (1, "failed"), (143, "cancelled"), (129, "cancelled"), (137, "failed")])
 def test_the_status_follows_from_the_exit_code(code: int, status: str) -> None:
     assert status_of(code) == status

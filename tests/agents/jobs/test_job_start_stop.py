@@ -9,7 +9,9 @@ from typing import Any
 
 import pytest
 
+from wattlake_agents.jobs.registration import MOST_BYTES
 from wattlake_agents.jobs.renewal import renewals
+from wattlake_contracts.config import LEAST_RECORD_BYTES
 
 Call = Callable[..., subprocess.CompletedProcess[str]]
 BOOT = "11111111-1111-1111-1111-111111111111"
@@ -75,3 +77,26 @@ def test_an_id_cannot_leave_the_folder(job: Call, state: Path, name: str) -> Non
     assert (started.returncode, len(files)) in ((0, 1), (2, 0))
     if started.returncode == 0:
         assert [r["job"] for r in renewals(state / "jobs", "n1", BOOT).rows] == [name]
+
+
+def test_a_start_of_more_text_than_the_agent_reads_is_refused_and_leaves_nothing(job: Call, state: Path, tmp_path: Path) -> None:
+    assert MOST_BYTES < LEAST_RECORD_BYTES, "what can be registered every log takes"
+    texts = [text for option in ("--model", "--team", "--project") for text in (option, "x" * 30_000)]
+    refused = job("start", "--job", "j1", *texts)
+    assert (refused.returncode, refused.stdout) == (1, "")
+    assert "and the agent reads no job of more than 65536\n  next: shorten its texts" in refused.stderr
+    assert list(state.rglob("*.json")) == []
+    assert not (tmp_path / "log").exists()
+    assert job("start", "--job", "j1").returncode == 0
+
+
+def test_a_stop_of_more_text_than_the_log_takes_is_refused_and_may_be_said_again(job: Call, tmp_path: Path, log_book: Any) -> None:
+    spool = {"WATTLAKE_KAFKA_SPOOL_DIR": str(tmp_path / "spool"), "WATTLAKE_KAFKA_MAX_RECORD_BYTES": "150000"}
+    kafka = ("--log", "kafka:127.0.0.1:1")
+    assert job("start", "--job", "j1", *kafka, **spool).returncode == 0
+    texts = [text for option in ("--model", "--team", "--project") for text in (option, "x" * 60_000)]
+    refused = job("stop", "j1", *kafka, *texts, **spool)
+    assert refused.returncode == 1
+    assert "is over the limit of 150000\n  next: shorten its texts, or raise kafka.max_record_bytes" in refused.stderr
+    assert job("stop", "j1", *kafka, **spool).returncode == 0
+    assert [r.get("status") for r in log_book(tmp_path / "spool").rows("jobs")] == [None, "ok"]
