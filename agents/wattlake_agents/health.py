@@ -152,6 +152,8 @@ def _shipping_ailments(shipping: ShippingHealth, beat: Heartbeat, now_ms: int) -
         found.append(Ailment("sends_nothing", f"it sends nothing to {shipping.log} ({shipping.backlog_records} records wait){why}"))
     found += [Ailment("holds_back", f"{one.records} records wait for {one.topic}, and only these, the oldest for {_ago(now_ms - one.since_ms)}: {one.why}")
               for one in shipping.held]
+    if shipping.state == "holds back" and not shipping.held:
+        found.append(Ailment("holds_back", f"some records wait, and only these{why}"))
     if shipping.refused_records or shipping.damaged_records:
         found.append(Ailment("loses", f"{shipping.refused_records} records were refused and set aside, {shipping.damaged_records} of the spool "
                                       f"could not be read{why}"))

@@ -38,6 +38,8 @@ _AT_LEAST_S = 5.0
 #: After a failed write, and after a shipper that could not begin, the next try.
 _RETRY_S = 1.0
 _SEGMENT_BYTES = 4 * 2**20
+#: So much is written in one go.
+_WRITE_BYTES = 2**20
 
 
 class _Held:
@@ -110,6 +112,8 @@ class Held:
         self._writers: dict[tuple[str, str], LogWriter] = {}
         #: to be written, by (topic, partition) and offset
         self._pending: dict[tuple[str, str], dict[int, tuple[Lane, Stored]]] = defaultdict(dict)
+        #: of the payloads among them
+        self.pending_bytes = 0
         self._again_at = self._start_at = 0.0
         self._done = _Done()
         #: records that could not be read, by what was passed on of them
@@ -155,30 +159,47 @@ class Held:
 
     def take(self, topic: str, lane: Lane, stored: Stored) -> None:
         """Have a record written apart by the next `sync`, which acknowledges it in its lane."""
-        self._pending[topic.removeprefix(self._prefix), lane.partition][stored.offset] = (lane, stored)
+        items = self._pending[topic.removeprefix(self._prefix), lane.partition]
+        if stored.offset not in items:
+            self.pending_bytes += len(stored.record.payload)
+        items[stored.offset] = (lane, stored)
 
     def sync(self, now: float) -> None:
-        """Write what was taken, with one fsync for each partition. What cannot be written stays in its lane, and is tried again."""
+        """Write what was taken, with one fsync for each partition and some MiB. What cannot be written stays in its lane, and is tried again."""
         if not self._pending or now < self._again_at:
             return
-        self.error = ""
+        # others read the error meanwhile: it stands until it is known whether it still does
+        why = ""
         for (topic, partition), items in tuple(self._pending.items()):
             try:
                 writer = self._writer(topic, partition.rpartition("/")[2])
-                for lane, stored in items.values():
-                    if lane.kept(stored.offset) is not None:
-                        writer.append(stored.record.meta, stored.record.seq, stored.record.payload, stored.record.appended_ms)
-                writer.sync()
+                while items:
+                    self._write(writer, items)
             except (OSError, LogError) as error:
-                self.error = f"records of {self._prefix}{topic}, which takes none, cannot be set apart: {getattr(error, 'strerror', None) or error}"
+                why = f"records of {self._prefix}{topic}, which takes none, cannot be set apart: {getattr(error, 'strerror', None) or error}"
                 self._again_at = now + _RETRY_S
                 continue
-            for lane, stored in items.values():
-                lane.acknowledge(stored.offset)
             del self._pending[topic, partition]
             held = self._topics.get(topic)
             if held is not None and held.shipper is not None:
                 held.shipper.wake.set()
+        self.error = why
+
+    def _write(self, writer: LogWriter, items: dict[int, tuple[Lane, Stored]]) -> None:
+        """Write the first of them, which then are here and no longer in their lanes."""
+        written, size = [], 0
+        for offset, (lane, stored) in items.items():
+            written.append(offset)
+            size += len(stored.record.payload)
+            if lane.kept(offset) is not None:
+                writer.append(stored.record.meta, stored.record.seq, stored.record.payload, stored.record.appended_ms)
+            # the writer has them in memory once more, and what little room a disk has is used
+            if size >= _WRITE_BYTES:
+                break
+        writer.sync()
+        for offset in written:
+            items.pop(offset)[0].acknowledge(offset)
+        self.pending_bytes -= size
 
     def _writer(self, topic: str, name: str) -> LogWriter:
         if (topic, name) not in self._writers:

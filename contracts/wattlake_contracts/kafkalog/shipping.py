@@ -46,6 +46,8 @@ _SILENT_S, _ASK_S = 10.0, 15.0
 _TOPIC_SILENT_S = 20.0
 #: Such a topic is asked this often whether it does again, and gets no more than this at a time.
 _TOPIC_RETRY_S, _TOPIC_IN_FLIGHT_MIB = 8.0, 1.0
+#: So many times what may be in flight may be in memory of records that cannot be set apart, the disk being full.
+_PENDING_ROOMS = 4
 #: Records given to the producer in one go, before acknowledgements are looked at again.
 _AT_ONCE = 256
 
@@ -286,9 +288,9 @@ class Shipper:
         """Live data first; a backlog as its pace allows, and never so much that live data has to wait. Gives how many records went."""
         if self._refusals.busy:
             return self._send_alone(now)
-        room = int(self.config.in_flight_mib * 2**20)
+        room = self._room_bytes()
         # in flight, or to be sent again: that is in memory already, and only what is fresh has to wait for room
-        kept = self._lanes.kept_bytes()
+        kept = self._in_memory_bytes()
         sent = 0
         for backlog in (False, True):
             lanes = [lane for lane in self._lanes if (lane.end is not None) == backlog]
@@ -312,6 +314,13 @@ class Shipper:
                         self._pace.spend(len(stored.record.payload))
                     sent += 1
         return sent
+
+    def _room_bytes(self) -> int:
+        return int(self.config.in_flight_mib * 2**20)
+
+    def _in_memory_bytes(self) -> int:
+        """What is in memory against that room. What cannot be set apart now, as on a full disk, must not stop the other topics: it has a bound of its own."""
+        return self._lanes.kept_bytes() - min(self._held.pending_bytes, _PENDING_ROOMS * self._room_bytes())
 
     def _send_alone(self, now: float) -> int:
         following = self._refusals.following() if self._link.idle else None
@@ -340,11 +349,14 @@ class Shipper:
 
     def _state(self) -> ShippingState:
         here, apart, held, unknown = self._lanes.backlog(), self._held.waiting(), self._held.told(), self._unknown.waiting()
-        amiss = bool(here) and (not self._link.up or bool(self.error))
+        # where no more of what cannot be set apart may be in memory, what comes after it cannot be read
+        room, apart_fails = self._room_bytes(), bool(self._held.error)
+        full = apart_fails and self._held.pending_bytes >= _PENDING_ROOMS * room and self._in_memory_bytes() >= room // 2
+        amiss = bool(here) and (not self._link.up or bool(self.error) or full)
         oldest = [ms for ms in (self._lanes.oldest_ms() if here else 0, self._held.oldest_ms() if apart else 0) if ms]
         return ShippingState(
             beat_ms=time.time_ns() // 1_000_000, log=str(self.log),
-            state="cannot ship" if amiss else "holds back" if held else "shipping" if here or apart else "idle", backlog_records=here + apart,
+            state="cannot ship" if amiss else "holds back" if held or apart_fails else "shipping" if here or apart else "idle", backlog_records=here + apart,
             backlog_bytes=(self._lanes.bytes() if here else 0) + (self._held.bytes() if apart else 0), oldest_unacked_ms=min(oldest, default=0),
             in_flight_bytes=self._link.in_flight_bytes, acked_records=self.acked, damaged_records=self.damaged, refused_records=self.refused,
             rebuilt=self.rebuilt, last_ack_ms=max(self.last_ack_ms, self._held.last_ack_ms()), error=self._told(held) or self.refusal,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 import threading
@@ -13,6 +14,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any, NoReturn, cast
 
+import msgspec
 import pytest
 
 from topics import Topics
@@ -147,6 +149,32 @@ def test_where_nothing_can_be_set_apart_nothing_is_lost_and_the_others_flow(topi
         topics.create("jobs")
         wait(lambda: shipper.acked == 2 * COUNT, "and go", 30)
     assert on(topics, "jobs") == COUNT
+
+
+@pytest.mark.slow
+def test_more_than_may_be_in_flight_that_cannot_be_set_apart_holds_up_no_other_within_a_bound(topics: Topics, tmp_path: Path) -> None:
+    (tmp_path / HELD).write_text("in the way")
+    topics.config = msgspec.structs.replace(topics.config, in_flight_mib=1.0)
+
+    def write(jobs: int, nodes: int) -> None:
+        with LogWriter(tmp_path, "p") as log:
+            for kind, count in (("jobs", jobs), ("nodes", nodes)):
+                for seq in range(count):
+                    log.append(Meta(kind, "n1", f"{jobs}"), seq, b'{"x":"%s"}' % (b"x" * 5000))
+
+    write(400, 20)
+    with shipping_of(tmp_path, topics) as shipper:
+        wait(lambda: shipper.acked == 20, "the others flow, behind 2 MB")
+        wait(lambda: shipper.state.state == "holds back" and "cannot be set apart" in shipper.state.error, "and that is told")
+        assert shipper.state.held == []
+        write(1000, 3)
+        shipper.wake.set()
+        wait(lambda: shipper.state.state == "cannot ship", "behind 7 MB they do not")
+        assert "cannot be set apart" in shipper.trouble
+        assert 4 * 2**20 <= shipper._lanes.kept_bytes() <= 5 * 2**20 + 5010, "for the memory has a bound"
+        (tmp_path / HELD).unlink()
+        wait(lambda: shipper.acked == 23 and [one.records for one in shipper.state.held] == [1400], "once there is room, they do")
+        assert shipper._held.pending_bytes == 0
 
 
 @pytest.mark.slow
@@ -318,6 +346,37 @@ def test_all_that_waits_keeps_to_the_bound_and_the_oldest_goes(tmp_path: Path) -
     held.look(now, lambda: 2**24)
     assert len(segments(tmp_path / HELD / "jobs" / "p")) == 1, "what is being written stays"
     held.close(1.0)
+
+
+def test_much_is_written_part_by_part_and_what_was_written_stays_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    lane = lane_of(tmp_path, os.urandom(300_000), 10)
+    held = held_of(tmp_path)
+    held.hold("w.jobs", "so it is")
+    taken = []
+    while (stored := lane.take()) is not None:
+        taken.append(stored)
+    for stored in taken * 2:
+        held.take("w.jobs", lane, stored)
+    assert held.pending_bytes == 3_000_000, "each counts once"
+    real, calls = LogWriter.sync, 0
+
+    def full(writer: LogWriter) -> int:
+        nonlocal calls
+        calls += 1
+        if calls == 3:
+            writer._pending.clear()
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return real(writer)
+
+    with monkeypatch.context() as small:
+        small.setattr(LogWriter, "sync", full)
+        held.sync(0.0)
+    assert held.error.endswith("No space left on device")
+    assert (lane.waiting(), held.waiting(), held.pending_bytes) == (2, 8, 600_000)
+    held.sync(5.0)
+    assert (held.error, lane.waiting(), held.waiting(), held.pending_bytes) == ("", 0, 10, 0)
+    held.close(1.0)
+    assert [item.record.seq for item in read(tmp_path / HELD / "jobs", "p", 0, 99) if isinstance(item, Stored)] == list(range(10))
 
 
 def test_a_failed_write_is_tried_again_and_writes_nothing_twice(tmp_path: Path) -> None:
