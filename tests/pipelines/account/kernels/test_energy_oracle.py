@@ -51,8 +51,8 @@ def test_every_row_is_the_oracles(world: dict, limits: Settings) -> None:
 @pytest.mark.parametrize("flag", FLAGS)
 def test_the_worlds_that_are_drawn_hold_every_flag(flag: str) -> None:
     """Of 600 worlds 195 have a limit that drops an interval, and 58 a row that is flagged for it."""
-    few = settings(max_examples=200, deadline=None, database=None, phases=[Phase.generate], suppress_health_check=list(HealthCheck))
-    found = find(worlds(), lambda world: any(flag in (row["flags"] or "").split(",") for row in by_oracle(world)), settings=few, random=random.Random(1))
+    enough = settings(max_examples=2000, deadline=None, database=None, phases=[Phase.generate], suppress_health_check=list(HealthCheck))
+    found = find(worlds(), lambda world: any(flag in (row["flags"] or "").split(",") for row in by_oracle(world)), settings=enough, random=random.Random(1))
     assert found["readings"]
 
 
