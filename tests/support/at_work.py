@@ -28,7 +28,7 @@ class TooLongError(AssertionError):
 
 
 class NotLiveError(AssertionError):
-    """Fresh data has not landed in time after the faults stopped. That is promised in seconds: CI does not try such a test once more."""
+    """Fresh data has not landed in the seconds that are promised after the faults stopped."""
 
 
 def until(condition: Callable[[], object], what: str, seconds: float = 60, error: type[AssertionError] = TooLongError,
