@@ -56,14 +56,15 @@ def bench(folder: Path, quick: bool) -> list[Figure]:
         kafka.stop()
         kafka.delete()
     ages_s, spooled_s = _ages(lake, None if quick else sent)
+    # a quick run on a busy machine may have seen but one round of what the one node sent
+    told = (("age of a reading in the marts", ages_s), ("age of a reading that came by an agent's spool", spooled_s))
+    return [_figure(f"{what}, {nodes} nodes, p99", found) for what, found in told if len(found)]
+
+
+def _figure(name: str, ages_s: np.ndarray) -> Figure:
     p99, half = (float(np.percentile(ages_s, q)) for q in (99, 50))
-    through, through_half = (float(np.percentile(spooled_s, q)) for q in (99, 50))
-    return [
-        Figure(f"age of a reading in the marts, {nodes} nodes, p99", p99, "s", f"the limit of {GOAL_S:g} (half of them: {half:.1f})", GOAL_S / p99,
-               f"<= {GOAL_S:g} s with flushes of {FLUSH_S} s", p99 <= GOAL_S),
-        Figure("age of a reading that came by an agent's spool, p99", through, "s", f"the limit of {GOAL_S:g} (half of them: {through_half:.1f})",
-               GOAL_S / through, f"<= {GOAL_S:g} s with flushes of {FLUSH_S} s", through <= GOAL_S),
-    ]
+    return Figure(name, p99, "s", f"the limit of {GOAL_S:g} (half of them: {half:.1f})", GOAL_S / p99, f"<= {GOAL_S:g} s with flushes of {FLUSH_S} s",
+                  p99 <= GOAL_S)
 
 
 @contextmanager
