@@ -60,4 +60,6 @@ def _made(servers: tuple[str, ...], config: KafkaConfig) -> Any:
     logging.getLogger("kafka").setLevel(logging.CRITICAL)
     return KafkaConsumer(**connection(KafkaLog(servers), config), group_id=None, enable_auto_commit=False, auto_offset_reset="none",
                          isolation_level="read_committed", max_partition_fetch_bytes=16 * 2**20, fetch_max_bytes=64 * 2**20,
-                         max_poll_records=2_000, check_crcs=True, metrics_enabled=False)
+                         max_poll_records=2_000, check_crcs=True, metrics_enabled=False,
+                         # one that was idle while brokers were away would wait half a minute more
+                         reconnect_backoff_max_ms=1_000)
