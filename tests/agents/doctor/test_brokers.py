@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 import socket
 import subprocess
 import threading
@@ -122,13 +123,14 @@ def test_a_guarded_broker_is_well_with_a_password(doctor: Doctor, call: Call, gu
     assert found.code == 0, found.done.stderr
     assert {found.state(step) for step in (*STEPS, "authorities", "rights", "record size")} == {"ok"}
     assert found.by_probe["sasl"]["detail"] == "admin by SCRAM-SHA-512"
-    assert found.by_probe["tls"]["detail"].startswith("the certificate is valid for 30 days, until ")
+    assert found.by_probe["tls"]["detail"].startswith(("the certificate is valid for 30 days, until ", "the certificate is valid for 29 days, until "))
     assert guarded.kafka.users["admin"] not in found.done.stdout + found.done.stderr
 
 
-@pytest.mark.parametrize(("listener", "says"), [("expired", "the broker's certificate expired 12 hours ago, on "), ("misnamed", "wrong host name: ")])
+@pytest.mark.parametrize(("listener", "says"), [("expired", r"the broker's certificate expired 1[2-9] hours ago, on "), ("misnamed", "wrong host name: ")])
 def test_a_certificate_that_is_no_good_is_told_from_others(doctor: Doctor, guarded: Any, listener: str, says: str) -> None:
-    assert only(doctor(*address(getattr(guarded, listener)), **guarded.user()), "tls").startswith(says)
+    # twelve hours when the brokers were started, which other tests may have had done long before
+    assert re.match(says, only(doctor(*address(getattr(guarded, listener)), **guarded.user()), "tls"))
 
 
 def test_an_authority_that_nobody_knows_is_told(doctor: Doctor, guarded: Any, tmp_path: Path) -> None:
@@ -165,7 +167,7 @@ def test_client_certificates_are_told_apart(doctor: Doctor, guarded: Any) -> Non
     assert only(doctor(*address(guarded.mutual), **guarded.client("stranger")), "tls").startswith("the broker refuses the client certificate (")
     old = doctor(*address(guarded.mutual), **guarded.client("expired"))
     assert old.failed().keys() == {"client certificate", "tls"}
-    assert old.failed()["client certificate"].startswith("the certificate expired 12 hours ago, on ")
+    assert re.match(r"the certificate expired 1[2-9] hours ago, on ", old.failed()["client certificate"])
     known = doctor(*address(guarded.mutual), **guarded.client("known"))
     assert known.by_probe["client certificate"]["detail"].startswith("the certificate is valid for 400 days, until ")
     assert known.failed().keys() == {"topics"}, "who it is is known, and may see nothing"
