@@ -10,7 +10,7 @@ import msgspec
 
 from wattlake_agents import process
 from wattlake_agents.state import HEARTBEAT, read
-from wattlake_contracts.kafkalog.standing import HeldTopic
+from wattlake_contracts.kafkalog.standing import ShippingState
 
 
 class ReaderHealth(msgspec.Struct):
@@ -24,41 +24,6 @@ class ReaderHealth(msgspec.Struct):
     failures: int
     problems: list[str]
     left_out: int = 0
-
-
-#: So long an acknowledgement may take.
-_QUIET_MS = 10_000
-
-
-class ShippingHealth(msgspec.Struct):
-    """How shipping to Kafka does. Instants in epoch ms, 0 for never or none.
-
-    backlog: records written down and not acknowledged by the brokers, and about how many bytes they
-    are. refused: records that no topic takes, set aside. damaged: records of the spool that could not be read.
-    unknown: records that wait for a version that knows their kind, and those kinds. held: topics that take nothing; what waits for them is in the backlog.
-    """
-
-    beat_ms: int
-    log: str
-    state: str
-    backlog_records: int
-    backlog_bytes: int
-    oldest_unacked_ms: int
-    acked_records: int
-    damaged_records: int
-    refused_records: int
-    rebuilt: int
-    last_ack_ms: int
-    error: str
-    unknown_records: int = 0
-    unknown_kinds: str = ""
-    held: list[HeldTopic] = []
-
-    @property
-    def silent_since_ms(self) -> int:
-        """Since when the brokers have acknowledged nothing though records waited; 0 while they do. What was just sent is no silence."""
-        since_ms = max(self.last_ack_ms, self.oldest_unacked_ms) if self.backlog_records else 0
-        return since_ms if self.state == "cannot ship" or self.beat_ms - since_ms > _QUIET_MS else 0
 
 
 class Heartbeat(msgspec.Struct):
@@ -89,7 +54,7 @@ class Heartbeat(msgspec.Struct):
     readers: list[ReaderHealth]
     stopped_ms: int = 0
     pid_namespace: int = 0
-    shipping: ShippingHealth | None = None
+    shipping: ShippingState | None = None
 
 
 def load(folder: Path) -> Heartbeat | None:
@@ -141,7 +106,7 @@ def ailments(beat: Heartbeat, now_ms: int) -> list[Ailment]:
     return found
 
 
-def _shipping_ailments(shipping: ShippingHealth, beat: Heartbeat, now_ms: int) -> list[Ailment]:
+def _shipping_ailments(shipping: ShippingState, beat: Heartbeat, now_ms: int) -> list[Ailment]:
     found = []
     # a record waits for its turn for some seconds at most; a backlog that shrinks is no illness
     silent_ms = now_ms - max(shipping.last_ack_ms, beat.started_ms)

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from wattlake_agents import process
-from wattlake_agents.health import CAUSES, ShippingHealth, ailments
+from wattlake_agents.health import CAUSES, ailments
 from wattlake_contracts.errors import UsageError, WattlakeError
+from wattlake_contracts.kafkalog.standing import ShippingState
 
 if TYPE_CHECKING:
     from wattlake_agents.agent import Agent
@@ -79,7 +80,7 @@ class AgentCollector:
             yield gauge
 
 
-def _shipping(node: str, shipping: ShippingHealth, now_ms: int) -> Iterator[Any]:
+def _shipping(node: str, shipping: ShippingState, now_ms: int) -> Iterator[Any]:
     from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 
     for family, name, text, value in (

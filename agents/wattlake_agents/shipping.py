@@ -6,14 +6,12 @@ import threading
 from functools import partial
 from pathlib import Path
 
-import msgspec
-
-from wattlake_agents.health import ShippingHealth
 from wattlake_contracts.config import KafkaConfig
 from wattlake_contracts.errors import UsageError, WattlakeError
 from wattlake_contracts.kafkalog.producer import Producer
 from wattlake_contracts.kafkalog.security import connection
 from wattlake_contracts.kafkalog.shipping import Shipper
+from wattlake_contracts.kafkalog.standing import ShippingState
 from wattlake_contracts.kafkalog.unknown import UNKNOWN
 from wattlake_contracts.kafkalog.wreckage import Wreck
 from wattlake_contracts.log_address import KafkaLog
@@ -58,10 +56,9 @@ class Shipping:
         """Records that the spool gave up, being full, before Kafka had them."""
         return self._shipper.lost
 
-    def state(self) -> ShippingHealth:
+    def state(self) -> ShippingState:
         """How it does now."""
-        now = msgspec.structs.asdict(self._shipper.state)
-        return ShippingHealth(**{name: now[name] for name in ShippingHealth.__struct_fields__})
+        return self._shipper.state
 
     def losses(self) -> list[str]:
         """What has been lost or set aside since this was last asked, in words for an event."""

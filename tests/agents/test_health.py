@@ -20,12 +20,12 @@ import msgspec
 import pytest
 
 from wattlake_agents.agent import Agent
-from wattlake_agents.health import CAUSES, Heartbeat, ReaderHealth, ShippingHealth, ailments
+from wattlake_agents.health import CAUSES, Heartbeat, ReaderHealth, ailments
 from wattlake_agents.metrics import AgentCollector
 from wattlake_agents.sensors.nvml import NvmlSensor
 from wattlake_agents.state import HEARTBEAT
 from wattlake_contracts.config import AgentConfig, Config
-from wattlake_contracts.kafkalog.standing import HeldTopic
+from wattlake_contracts.kafkalog.standing import HeldTopic, ShippingState
 
 NOW = 1_700_000_000_000
 RAPL = ReaderHealth("rapl", "reading", ["cpu-package-0"], NOW, 100, 0, [])
@@ -95,7 +95,7 @@ def test_status_ends_with_1_and_says_why(wattlake: Path, machine: Any, state: Pa
     assert bool(done.stderr) == (says is not None)
 
 
-SHIPPING = ShippingHealth(beat_ms=0, log="kafka:k1:9092", state="shipping", backlog_records=0, backlog_bytes=0, oldest_unacked_ms=0, acked_records=7,
+SHIPPING = ShippingState(beat_ms=0, log="kafka:k1:9092", state="shipping", backlog_records=0, backlog_bytes=0, oldest_unacked_ms=0, acked_records=7,
                           damaged_records=0, refused_records=0, rebuilt=0, last_ack_ms=0, error="")
 
 
@@ -260,4 +260,4 @@ def test_a_topic_that_takes_nothing_is_an_illness_though_the_others_flow() -> No
     assert found[0].text == "12 records wait for w.jobs, and only these, the oldest for 5 min: it is not there"
     kept = msgspec.structs.replace(shipping, held=[], error="records of w.jobs, which takes none, cannot be set apart: No space left on device")
     assert ailments(beat_at(NOW, shipping=kept), NOW) == [("holds_back", f"some records wait, and only these: {kept.error}")]
-    assert msgspec.json.decode(msgspec.json.encode(shipping), type=ShippingHealth) == shipping
+    assert msgspec.json.decode(msgspec.json.encode(shipping), type=ShippingState) == shipping

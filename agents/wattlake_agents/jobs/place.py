@@ -13,7 +13,6 @@ from wattlake_agents import process
 from wattlake_agents.health import Heartbeat, load, running
 from wattlake_agents.state import node_name, state_dir
 from wattlake_contracts.config import Config
-from wattlake_contracts.filelog.format import MAX_RECORD_BYTES
 from wattlake_contracts.kafkalog.claim import shipped
 from wattlake_contracts.log_address import FileLog, KafkaLog, log_address, record_limit, spool_root
 
@@ -58,9 +57,8 @@ def folder(settings: Config, log: str | None) -> tuple[Path, str | None]:
 def limit_bytes(settings: Config, log: str | None) -> int:
     """The largest record that goes on from that folder."""
     agent = _agent(settings)
-    if not log and not settings.log and agent is not None and agent.shipping is not None:
-        return min(MAX_RECORD_BYTES, settings.kafka.max_record_bytes)
-    return record_limit(log_address(settings, log), settings.kafka)
+    shipping = agent.shipping if agent is not None and not log and not settings.log else None
+    return record_limit(log_address(settings, shipping.log if shipping is not None else log), settings.kafka)
 
 
 def _agent(settings: Config) -> Heartbeat | None:

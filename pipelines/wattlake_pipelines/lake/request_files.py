@@ -28,6 +28,7 @@ import msgspec
 
 from wattlake_contracts.errors import FAILED, USAGE, UsageError, WattlakeError
 from wattlake_contracts.layout import REQUESTS
+from wattlake_pipelines.lake.committer import fsync
 from wattlake_pipelines.lake.keys import Change
 
 ASKED, TAKEN, ANSWER, BACK, WRITTEN = ".asked", ".taken", ".answer", ".back", ".tmp"
@@ -104,7 +105,7 @@ def take_back(lake: Path, name: str) -> bool:
             (folder / (name + ASKED)).rename(folder / (name + BACK))
         except FileNotFoundError:
             return False
-        _fsync(folder)
+        fsync(folder)
         (folder / (name + BACK)).unlink(missing_ok=True)
     return True
 
@@ -213,7 +214,7 @@ def _write(folder: Path, name: str, kind: str, content: bytes) -> None:
             file.flush()
             os.fsync(file.fileno())
         made.rename(folder / (name + kind))
-        _fsync(folder)
+        fsync(folder)
 
 
 def _read(path: Path, kind: type[_Message]) -> _Message:
@@ -238,14 +239,6 @@ def _read(path: Path, kind: type[_Message]) -> _Message:
         return msgspec.json.decode(content, type=kind)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise UnfitError(f"is not as it should be: {error}") from error
-
-
-def _fsync(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 @contextmanager

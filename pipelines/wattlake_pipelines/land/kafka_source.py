@@ -26,7 +26,7 @@ from wattlake_pipelines.land.source import Measured, Withheld
 
 #: A broker that gives nothing for so long has failed the range, and with it the round.
 _PATIENCE_S = 60.0
-#: After so long without an answer it is asked whether a broker is there at all; one that elects a leader is, and is waited for.
+#: After so long without an answer, and then again as often, it is asked whether a broker is there at all; one that elects a leader is, and is waited for.
 _QUIET_S = 4.0
 #: By then a partition whose leader has died has another one, or there is none that could lead it (brokers are given up after nine seconds).
 _ELECTION_S = 12.0
@@ -95,14 +95,17 @@ class KafkaRange:
         from wattlake_pipelines.land.kafka_batches import Refused, bounded
 
         stood, since = self.start, time.monotonic()
+        asked = since
         headers = Headers()
         while (position := consumer.position(here)) < self.end:
             with bounded():
                 found = consumer.poll(timeout_ms=_POLL_MS, max_records=2_000).get(here, ())
             if found or position != stood:
                 stood, since = position, time.monotonic()
-            elif time.monotonic() - since > _QUIET_S:
+                asked = since
+            elif time.monotonic() - asked > _QUIET_S:
                 self._give_up_if_hopeless(time.monotonic() - since, position)
+                asked = time.monotonic()
             for message in found:
                 if isinstance(message.value, Refused):
                     # of a batch that other ranges have a part of, each tells its own

@@ -15,10 +15,11 @@ import pytest
 
 import wattlake_agents
 from wattlake_agents import process
-from wattlake_agents.health import Heartbeat, ShippingHealth, load
+from wattlake_agents.health import Heartbeat, load
 from wattlake_agents.jobs.place import folder, place
 from wattlake_contracts.config import AgentConfig, Config, KafkaConfig
 from wattlake_contracts.kafkalog.claim import LOCK, claim
+from wattlake_contracts.kafkalog.standing import ShippingState
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 TRANSFER = ("record", "transfer", "--bytes", "1", "--medium", "lan", "--from-site", "a", "--to-site", "b")
@@ -123,7 +124,7 @@ def test_an_agent_that_was_stopped_says_nothing_more(run: Run, agent: subprocess
 
 def test_the_log_of_an_agent_that_ships_is_its_spool(agent: subprocess.Popen[bytes], state: Path, tmp_path: Path) -> None:
     agent.kill()
-    shipping = ShippingHealth(beat_ms=0, log="kafka:k1:9092,k2:9092", state="ok", backlog_records=0, backlog_bytes=0, oldest_unacked_ms=0,
+    shipping = ShippingState(beat_ms=0, log="kafka:k1:9092,k2:9092", state="ok", backlog_records=0, backlog_bytes=0, oldest_unacked_ms=0,
                               acked_records=0, damaged_records=0, refused_records=0, rebuilt=0, last_ack_ms=0, error="")
     here(state, lambda _: {"shipping": shipping})
     settings = Config(agent=AgentConfig(state_dir=str(state)), kafka=KafkaConfig(spool_dir=str(tmp_path / "log")))
