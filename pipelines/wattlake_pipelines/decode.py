@@ -20,6 +20,7 @@ from wattlake_contracts.record import ARROW, JSON, Record, control_character
 from wattlake_pipelines.arrow_bounds import TooMuchError, refuse_swollen
 from wattlake_pipelines.arrow_schema import ARROW_TYPES, kind_schema
 from wattlake_pipelines.json_rows import begin, more_rows, names_at_most, whole_numbers
+from wattlake_pipelines.part import Part, part_of
 from wattlake_pipelines.row_reject import TOLD_ROWS, RowReject
 
 #: A record is at most 1 MB on the file log; a broker may be set to allow more, but not without end.
@@ -48,35 +49,6 @@ class DecodeError(Exception):
 
 class NotYetError(DecodeError):
     """The record is of a kind or version that only a later Wattlake knows."""
-
-
-class Part(NamedTuple):
-    """Rows of a table that holds those of other records, too: from `start`, so many. To cut them out costs more than to decode them."""
-
-    whole: pa.Table
-    start: int
-    num_rows: int
-
-    @property
-    def table(self) -> pa.Table:
-        """These rows alone."""
-        return self.whole.slice(self.start, self.num_rows)
-
-
-def part_of(table: pa.Table) -> Part:
-    """All of a table."""
-    return Part(table, 0, table.num_rows)
-
-
-def joined(parts: Sequence[Part]) -> pa.Table:
-    """The rows of all parts, in their order; at least one part."""
-    found: list[Part] = []
-    for part in parts:
-        if found and found[-1].whole is part.whole and found[-1].start + found[-1].num_rows == part.start:
-            found[-1] = Part(part.whole, found[-1].start, found[-1].num_rows + part.num_rows)
-        else:
-            found.append(part)
-    return pa.concat_tables([part.table for part in found]).combine_chunks()
 
 
 class Decoded(NamedTuple):

@@ -16,7 +16,7 @@ from wattlake_contracts.kinds import KINDS
 from wattlake_contracts.record import ARROW, JSON, Meta, Record
 from wattlake_pipelines import decode as decoding
 from wattlake_pipelines.arrow_schema import kind_schema
-from wattlake_pipelines.decode import Decoded, DecodeError, NotYetError, Part, decode, decode_all, joined
+from wattlake_pipelines.decode import Decoded, DecodeError, NotYetError, decode, decode_all
 from wattlake_pipelines.rowcheck import check
 
 NOW = 1_700_000_000_000
@@ -259,10 +259,3 @@ def test_an_unknown_name_that_is_no_text_is_told_of_and_ends_nothing() -> None:
     [found] = decode_all([record(row, "jobs", JSON)])
     assert isinstance(found, Decoded)
     assert (found.table.num_rows, found.unknown) == (1, {"(a name that cannot be read)": 1})
-
-
-@given(cuts=st.lists(st.tuples(st.integers(0, 1), st.integers(0, 8), st.integers(0, 4)), min_size=1, max_size=12))
-def test_parts_of_tables_are_joined_in_their_order_neighbours_or_not(cuts: list[tuple[int, int, int]]) -> None:
-    tables = [pa.table({"a": list(range(12))}), pa.table({"a": list(range(100, 112))})]
-    parts = [Part(tables[which], start, count) for which, start, count in cuts]
-    assert joined(parts)["a"].to_pylist() == [value for part in parts for value in part.table["a"].to_pylist()]

@@ -18,11 +18,12 @@ from wattlake_contracts.kinds import KINDS, READINGS
 from wattlake_contracts.record import Damage, Meta, Record, Stored, control_character
 from wattlake_contracts.tables import SET_ASIDE
 from wattlake_pipelines.arrow_schema import kind_schema
-from wattlake_pipelines.decode import MAX_BODY_BYTES, Decoded, DecodeError, NotYetError, Part, decode_all, joined, part_of
+from wattlake_pipelines.decode import MAX_BODY_BYTES, Decoded, DecodeError, NotYetError, decode_all
 from wattlake_pipelines.land.messages import Messages, by_shard
 from wattlake_pipelines.land.piece import BOOK_RECORDS, LATER, LEFT_OUT, UNKNOWN_COLUMNS, pack
 from wattlake_pipelines.land.source import Range
 from wattlake_pipelines.land.weight import Weight
+from wattlake_pipelines.part import Part, joined, part_of
 from wattlake_pipelines.row_reject import TOLD_ROWS, RowReject
 from wattlake_pipelines.rowcheck import Checked, check
 
