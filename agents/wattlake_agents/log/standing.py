@@ -10,7 +10,7 @@ from wattlake_contracts.errors import WattlakeError
 from wattlake_contracts.filelog import cursor
 from wattlake_contracts.filelog.partition import partitions, segments
 from wattlake_contracts.filelog.reader import bounds
-from wattlake_contracts.kafkalog.held import HELD
+from wattlake_contracts.kafkalog.setting_apart import HELD
 from wattlake_contracts.kafkalog.unknown import UNKNOWN
 from wattlake_contracts.kinds import TOPICS
 

@@ -13,8 +13,8 @@ from wattlake_agents.log import standing
 from wattlake_contracts.config import KafkaConfig
 from wattlake_contracts.filelog import cursor
 from wattlake_contracts.filelog.writer import LogWriter
-from wattlake_contracts.kafkalog.held import HELD
 from wattlake_contracts.kafkalog.outbox import ship
+from wattlake_contracts.kafkalog.setting_apart import HELD
 from wattlake_contracts.kafkalog.unknown import UNKNOWN
 from wattlake_contracts.kinds import TOPICS
 from wattlake_contracts.log_address import KafkaLog

@@ -26,8 +26,9 @@ from wattlake_contracts.filelog.reader import bounds, read
 from wattlake_contracts.filelog.writer import LogWriter
 from wattlake_contracts.kafkalog import held as held_module
 from wattlake_contracts.kafkalog.claim import claim, shipped
-from wattlake_contracts.kafkalog.held import HELD, Held
+from wattlake_contracts.kafkalog.held import Held
 from wattlake_contracts.kafkalog.lane import Lane
+from wattlake_contracts.kafkalog.setting_apart import HELD
 from wattlake_contracts.kafkalog.shipping import Shipper
 from wattlake_contracts.kafkalog.wreckage import Wreck
 from wattlake_contracts.log_address import KafkaLog
