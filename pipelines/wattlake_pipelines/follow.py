@@ -61,27 +61,12 @@ def follow(committer: Committer, source: Source, *, every_s: float, round_bytes:
     behind, untold = True, False
     retry_s = _FIRST_RETRY_S
     limit = min(round_bytes, ROUND_BYTES)
-    unusable = ""
+    requests = _Requests(committer, asked, failed)
     while not stop.is_set():
         began = time.monotonic()
-        failure: WattlakeError | None = None
-        seen: list[str] = []
         try:
             with room_in(committer.lake):
-                try:
-                    seen = request_files.waiting(committer.lake)
-                    answer_requests(committer, asked)
-                    unusable = ""
-                except RequestFolderError as error:
-                    # nothing of the log waits for that; it is told once
-                    if failed is not None and unusable != str(error):
-                        failed(error)
-                    unusable = str(error)
-                except SupersededError:
-                    raise
-                except CommitRefusedError as error:
-                    # it waits on, and the log does not wait for it
-                    failure = error
+                failure = requests.serve()
                 landed = land(committer, source, round_bytes=limit, pieces=pieces, options=options, max_rounds=1)
                 if withheld is not None:
                     withheld(landed.withheld)
@@ -109,7 +94,7 @@ def follow(committer: Committer, source: Source, *, every_s: float, round_bytes:
                 untold = False
         if failure is None:
             retry_s = _FIRST_RETRY_S
-            _pause(stop, began + every_s, committer, seen)
+            _pause(stop, began + every_s, committer, requests.seen)
             continue
         done.failures += 1
         if failed is not None:
@@ -117,6 +102,35 @@ def follow(committer: Committer, source: Source, *, every_s: float, round_bytes:
         stop.wait(retry_s)
         retry_s = min(2 * retry_s, _LAST_RETRY_S)
     return done
+
+
+class _Requests:
+    """What other processes ask. seen: the requests that waited when they were last served. The log waits for none that cannot be done just now."""
+
+    def __init__(self, committer: Committer, asked: Callable[[str], None] | None, failed: Callable[[WattlakeError], None] | None) -> None:
+        self._committer, self._asked, self._failed = committer, asked, failed
+        self.seen: list[str] = []
+        #: what was last told of a folder that cannot be used
+        self._told = ""
+
+    def serve(self) -> WattlakeError | None:
+        """Do what is asked; the error, if it waits on because its commit is refused. SupersededError as of Committer.commit."""
+        self.seen = []
+        try:
+            self.seen = request_files.waiting(self._committer.lake)
+            answer_requests(self._committer, self._asked)
+        except RequestFolderError as error:
+            # it is told once
+            if self._failed is not None and self._told != str(error):
+                self._failed(error)
+            self._told = str(error)
+            return None
+        except SupersededError:
+            raise
+        except CommitRefusedError as error:
+            return error
+        self._told = ""
+        return None
 
 
 def _pause(stop: threading.Event, until: float, committer: Committer, seen: Sequence[str]) -> None:
