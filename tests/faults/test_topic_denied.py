@@ -10,12 +10,7 @@ from typing import Any
 
 import pytest
 from kafka.admin import (
-    ACL,
     ACLOperation,
-    ACLPermissionType,
-    ACLResourcePatternType,
-    ResourcePattern,
-    ResourceType,
     ScramMechanism,
     UserScramCredentialUpsertion,
 )
@@ -25,6 +20,7 @@ from guarded import Guarded
 from lakes import rows
 from logs import Log
 from oracles import check_conserved
+from rights import grant, take_back
 from topics import Topics
 from wattlake_contracts.errors import INCOMPLETE
 from wattlake_contracts.kinds import TOPICS
@@ -43,19 +39,13 @@ class Reader:
             admin.alter_user_scram_credentials([UserScramCredentialUpsertion(self.name, ScramMechanism.SCRAM_SHA_512, b"word")])
         self.environment = {**guarded.user(self.name, "word"), "WATTLAKE_KAFKA_PREFIX": topics.prefix}
 
-    def _right(self, topic: str, operation: ACLOperation) -> ACL:
-        pattern = ResourcePattern(ResourceType.TOPIC, self._topics.prefix + topic, ACLResourcePatternType.LITERAL)
-        return ACL(f"User:{self.name}", "*", operation, ACLPermissionType.ALLOW, pattern)
-
     def let(self, operation: ACLOperation, *topics: str) -> None:
         """Grant it on these."""
-        with self._topics.admin() as admin:
-            assert not admin.create_acls([self._right(topic, operation) for topic in topics])["failed"]
+        grant(self._topics, self.name, [operation], topics)
 
     def forbid(self, operation: ACLOperation, *topics: str) -> None:
         """Take it back."""
-        with self._topics.admin() as admin:
-            admin.delete_acls([self._right(topic, operation) for topic in topics])
+        take_back(self._topics, self.name, [operation], topics)
 
 
 def told(log: Log, i: int) -> None:

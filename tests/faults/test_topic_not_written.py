@@ -8,32 +8,16 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from kafka.admin import (
-    ACL,
-    ACLOperation,
-    ACLPermissionType,
-    ACLResourcePatternType,
-    ResourcePattern,
-    ResourceType,
-    ScramMechanism,
-    UserScramCredentialUpsertion,
-)
+from kafka.admin import ACLOperation, ScramMechanism, UserScramCredentialUpsertion
 
 from at_work import WATTLAKE, Agent, until
 from guarded import Guarded
-from topics import Topics
+from rights import grant
 
 #: Within so many seconds of the grant, or of the topic: what waits is asked for that often.
 GOES_S = 30.0
-
-
-def grant(topics: Topics, principal: str, *names: str) -> None:
-    """Let a principal write to these topics."""
-    rights = [ACL(f"User:{principal}", "*", operation, ACLPermissionType.ALLOW,
-                  ResourcePattern(ResourceType.TOPIC, topics.prefix + name, ACLResourcePatternType.LITERAL))
-              for operation in (ACLOperation.WRITE, ACLOperation.DESCRIBE) for name in names]
-    with topics.admin() as admin:
-        assert not admin.create_acls(rights)["failed"]
+#: What an agent needs.
+WRITE = (ACLOperation.WRITE, ACLOperation.DESCRIBE)
 
 
 def waits(agent: Agent, *topics: str) -> bool:
@@ -48,7 +32,7 @@ def test_one_topic_is_written_and_the_others_wait_for_a_grant_and_for_log_init(g
     with topics.admin() as admin:
         admin.alter_user_scram_credentials([UserScramCredentialUpsertion(user, ScramMechanism.SCRAM_SHA_512, b"word")])
         admin.delete_topics([jobs])
-    grant(topics, user, "readings", "jobs")
+    grant(topics, user, WRITE, ["readings", "jobs"])
     here = world(topics, guarded.user())
     agent = here.agent(environment=guarded.user(user, "word"))
     here.follow()
@@ -78,7 +62,7 @@ def test_one_topic_is_written_and_the_others_wait_for_a_grant_and_for_log_init(g
 
     wattlake("log", "init", "--log", topics.log.address, environment={**os.environ, "HOME": str(here.folder), **here.environment})
     until(lambda: waits(agent, nodes), "the job's records go by themselves", GOES_S)
-    grant(topics, user, "nodes")
+    grant(topics, user, WRITE, ["nodes"])
     until(lambda: not agent.beat()["shipping"]["held"], "and so do the others", GOES_S)
     agent.kill()
     agent.start()

@@ -46,23 +46,24 @@ class Producer:
         """Hand a message over; outcome hears None once it is acknowledged, else the error, in another thread."""
         from kafka.errors import KafkaTimeoutError
 
+        began = time.monotonic()
         try:
             future = self._producer.send(topic, value=value, key=key, headers=headers, timestamp_ms=_NO_TIME)
         except KafkaTimeoutError as error:
             # so it says where no broker answers, and where they all answer that there is no such topic
-            if (fault := self.fault(topic)) is not None:
+            if (fault := self.fault(topic, (time.monotonic() - began) * 1000)) is not None:
                 raise fault from error
             raise
         future.add_callback(lambda _: outcome(None))
         future.add_errback(outcome)
 
-    def fault(self, topic: str) -> BaseException | None:
-        """What the brokers have just said is wrong with a topic that was sent to; None if nothing is, or none of them has just answered."""
+    def fault(self, topic: str, within_ms: float = _FRESH_MS) -> BaseException | None:
+        """What the brokers have said within so many ms is wrong with a topic that was sent to; None if nothing is, or none of them has answered in these."""
         from kafka.errors import LeaderNotAvailableError, TopicAuthorizationFailedError, UnknownTopicOrPartitionError
 
         # there is no public way to ask without waiting for an answer
         cluster = self._producer._metadata
-        if time.monotonic() * 1000 - cluster._last_successful_refresh_ms > _FRESH_MS:
+        if time.monotonic() * 1000 - cluster._last_successful_refresh_ms > within_ms:
             return None
         led = cluster.available_partitions_for_topic(topic)
         fault = TopicAuthorizationFailedError if topic in cluster.unauthorized_topics else UnknownTopicOrPartitionError if led is None \

@@ -8,8 +8,6 @@ import sys
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
 from typing import Any, NoReturn, cast
@@ -17,6 +15,7 @@ from typing import Any, NoReturn, cast
 import msgspec
 import pytest
 
+from shipped import shipping_of, wait
 from topics import Topics
 from wattlake_contracts.config import KafkaConfig
 from wattlake_contracts.errors import WattlakeError
@@ -59,27 +58,6 @@ def spool(root: Path, count: int, start: int = 0, kinds: tuple[str, ...] = ("job
 def on(topics: Topics, topic: str) -> int:
     """How many messages a topic has."""
     return sum(extent.end for extent in extents(topics.log, topics.config)[1] if extent.topic == topic)
-
-
-def wait(condition: Callable[[], object], what: str, seconds: float = 60) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, what
-        time.sleep(0.05)
-
-
-@contextmanager
-def shipping_of(root: Path, topics: Topics) -> Iterator[Shipper]:
-    shipper = Shipper(root, topics.log, topics.config)
-    thread = threading.Thread(target=shipper.run)
-    thread.start()
-    try:
-        yield shipper
-    finally:
-        shipper.stop.set()
-        shipper.wake.set()
-        thread.join(30)
-        assert not thread.is_alive()
 
 
 @pytest.mark.slow

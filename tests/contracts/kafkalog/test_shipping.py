@@ -8,14 +8,15 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from collections.abc import Callable
+from contextlib import closing
 from functools import partial
 from pathlib import Path
 
 import pytest
 from kafka import KafkaConsumer, TopicPartition
 
+from shipped import shipping_of, wait
 from topics import Topics
 from wattlake_contracts.config import KafkaConfig
 from wattlake_contracts.errors import WattlakeError
@@ -62,27 +63,6 @@ def held(topics: Topics) -> list[Identity]:
                     record = from_message(Place("jobs", "g", place.partition, message.offset, 0), message.key, message.value, message.headers)
                     found.append((record.meta.node, record.meta.boot, record.seq))
     return found
-
-
-@contextmanager
-def shipping_of(root: Path, topics: Topics, make: Callable[[KafkaLog, KafkaConfig], Producer] = Producer) -> Iterator[Shipper]:
-    shipper = Shipper(root, topics.log, topics.config, make=make)
-    thread = threading.Thread(target=shipper.run)
-    thread.start()
-    try:
-        yield shipper
-    finally:
-        shipper.stop.set()
-        shipper.wake.set()
-        thread.join(30)
-        assert not thread.is_alive()
-
-
-def wait(condition: Callable[[], bool], what: str, seconds: float = 60) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, what
-        time.sleep(0.05)
 
 
 def test_all_partitions_of_a_spool_are_shipped_and_their_segments_deleted(topics: Topics, tmp_path: Path) -> None:
