@@ -11,8 +11,7 @@ from collections import deque
 from contextlib import suppress
 from pathlib import Path
 
-import msgspec
-
+from wattlake_agents.json_message import json_payloads
 from wattlake_contracts.errors import WattlakeError
 from wattlake_contracts.filelog.format import MAX_RECORD_BYTES
 from wattlake_contracts.filelog.partition import LogError
@@ -95,14 +94,8 @@ class Spool:
 
     def add_json(self, kind: str, rows: list[dict[str, object]]) -> None:
         """Take rows of a JSON kind in, as one record, or several where one would be too large."""
-        if not rows:
-            return
-        payload = msgspec.json.encode(rows)
-        if len(payload) > self._json_bytes and len(rows) > 1:
-            self.add_json(kind, rows[: len(rows) // 2])
-            self.add_json(kind, rows[len(rows) // 2 :])
-        else:
-            self.add(kind, payload, len(rows))
+        for payload, count in json_payloads(rows, lambda payload: len(payload) <= self._json_bytes):
+            self.add(kind, payload, count)
 
     def sync(self) -> bool:
         """Write what waits, durably; whether all of it is accepted now. Never raises for a full disk."""

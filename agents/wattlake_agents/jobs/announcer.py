@@ -5,8 +5,7 @@ from __future__ import annotations
 import secrets
 from pathlib import Path
 
-import msgspec
-
+from wattlake_agents.json_message import json_payloads
 from wattlake_contracts.errors import WattlakeError
 from wattlake_contracts.filelog.format import MAX_RECORD_BYTES, record_bytes
 from wattlake_contracts.filelog.partition import LogError
@@ -53,11 +52,11 @@ class Announcer:
                                 next_step="check the folder's owner and the disk, or give another --log") from error
 
     def _payloads(self, meta: Meta, rows: list[dict[str, object]]) -> list[bytes]:
-        payload = msgspec.json.encode(rows)
-        if record_bytes(meta, payload) <= self._limit_bytes:
-            return [payload]
-        if len(rows) > 1:
-            half = len(rows) // 2
-            return [*self._payloads(meta, rows[:half]), *self._payloads(meta, rows[half:])]
-        raise TooMuchTextError(f"a {meta.kind} record of {len(payload)} bytes is over the limit of {self._limit_bytes}", subject=str(self._root),
-                               next_step="shorten its texts, or raise kafka.max_record_bytes")
+        def fits(payload: bytes) -> bool:
+            return record_bytes(meta, payload) <= self._limit_bytes
+
+        found = [payload for payload, _ in json_payloads(rows, fits)]
+        if large := next((payload for payload in found if not fits(payload)), None):
+            raise TooMuchTextError(f"a {meta.kind} record of {len(large)} bytes is over the limit of {self._limit_bytes}", subject=str(self._root),
+                                   next_step="shorten its texts, or raise kafka.max_record_bytes")
+        return found
