@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 
+import duckdb
 import numpy as np
 import pyarrow as pa
 from figures import Figure, alone
@@ -25,6 +26,7 @@ from wattlake_contracts.config import KafkaConfig
 from wattlake_contracts.kafkalog.message import to_message, topic_of
 from wattlake_contracts.kafkalog.producer import Producer
 from wattlake_contracts.kinds import TOPICS
+from wattlake_contracts.layout import ALIAS
 from wattlake_contracts.log_address import KafkaLog
 from wattlake_contracts.record import ARROW, Meta, Record
 from wattlake_pipelines.dev.kafka import Kafka
@@ -144,10 +146,20 @@ def _ages(lake: Path, sent: int | None) -> tuple[np.ndarray, np.ndarray]:
         landed, waiting = committer.query("SELECT (SELECT count(*) FROM lake.raw_readings), (SELECT count(*) FROM lake.dirty)").fetchall()[0]
         if sent is not None and (landed != sent or waiting):
             raise AssertionError(f"{landed:,} of {sent:,} readings have landed, and {waiting:,} marks wait to be accounted for")
-        found = committer.query("""
-            WITH spans AS (SELECT node, device, batch, max(ts_ms) AS last_ms FROM lake.reading_bounds GROUP BY ALL),
-            follows AS (SELECT *, lag(last_ms) OVER (PARTITION BY node, device ORDER BY last_ms) AS before_ms FROM spans),
-            made AS (SELECT s.*, min(c.committed_ms) AS at_ms FROM follows s JOIN lake.commits c ON c.stage = 'account' AND c.batch > s.batch GROUP BY ALL)
+        # upkeep makes of many spans one that bears the number of their last landing: each is taken from a snapshot in which it stood by itself
+        snapshots = committer.query(f"""
+            SELECT snapshot_id FROM ducklake_snapshots('{ALIAS}') WHERE map_contains(changes, 'tables_inserted_into') ORDER BY ALL""").fetchall()
+        spans = pa.concat_tables([committer.query(f"""
+            SELECT node, device, batch, max(ts_ms) AS last_ms FROM {ALIAS}.reading_bounds AT (VERSION => {number}) GROUP BY ALL""").to_arrow_table()
+            for (number,) in snapshots])
+        spans = spans.group_by(["node", "device", "last_ms"]).aggregate([("batch", "min")])
+        accounted = committer.query(f"SELECT batch, committed_ms FROM {ALIAS}.commits WHERE stage = 'account'").to_arrow_table()
+    with duckdb.connect() as connection:
+        connection.register("spans", spans)
+        connection.register("accounted", accounted)
+        found = connection.execute("""
+            WITH follows AS (SELECT node, device, batch_min, last_ms, lag(last_ms) OVER (PARTITION BY node, device ORDER BY last_ms) AS before_ms FROM spans),
+            made AS (SELECT f.*, min(committed_ms) AS at_ms FROM follows f JOIN accounted a ON a.batch > batch_min GROUP BY ALL)
             SELECT (at_ms - ts_ms) / 1000 AS age_s, node = ? AS spooled
             FROM (SELECT node, at_ms, unnest(range(before_ms + 1000, last_ms + 1, 1000)) AS ts_ms
                   FROM made WHERE before_ms IS NOT NULL)
