@@ -19,6 +19,7 @@ from wattlake_contracts import config as configuration
 from wattlake_contracts.errors import INCOMPLETE, UsageError, WattlakeError
 from wattlake_contracts.log_address import FileLog, KafkaLog, lake_root, log_address
 from wattlake_contracts.options import ConfigOption, FormatOption, LakeOption, LogOption, TakeOverOption, check_format, emit, say
+from wattlake_pipelines.allocator import choose_allocators
 from wattlake_pipelines.given_instant import given_instant
 from wattlake_pipelines.lake.room import room_in
 from wattlake_pipelines.telling import Omissions, Progress, accounted_line, asking, landed_line, tell_mixture, tell_places, tell_unknown
@@ -100,6 +101,7 @@ def _source(address: FileLog | KafkaLog, config: configuration.KafkaConfig, *, a
 
 def _work(config_file: str | None, lake: str | None, log: str | None, form: str, beam: list[str] | None, *, landing: bool, accounting: bool,
           ranges: int = 1, until: str | None = None, accept_gap: bool = False, take_over: bool = False, every_s: float | None = None) -> None:
+    choose_allocators()
     check_format(form)
     until_ms = given_instant(until, "--until")
     config = configuration.load(config_file)
