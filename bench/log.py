@@ -7,6 +7,7 @@ import sqlite3
 import time
 from contextlib import closing
 from pathlib import Path
+from statistics import median
 
 from figures import Figure, alone, spending
 
@@ -33,8 +34,11 @@ def bench(folder: Path, quick: bool) -> list[Figure]:
             writer.append(meta, seq, payload)
             if seq % 64 == 63:
                 writer.sync()
-    once, many = (_sqlite(folder / f"peer-{group}.sqlite", group * count // 4, payload[:RECORD_BYTES], group) for group in (1, 60))
-    spool_once, spool_many = (_spool(folder / f"spool-{group}", group * count // 4, payload[:RECORD_BYTES], group) for group in (1, 60))
+    small = payload[:RECORD_BYTES]
+    spool_once, once = _beside(folder / "once", count // 4, small, 1, turns=3 if quick else 15)
+    spool_many, many = _beside(folder / "many", 15 * count, small, 60, turns=1 if quick else 3)
+    # by then SQLite writes over a log that it has written before, which no longer grows
+    spool_long, long = _beside(folder / "long", 10 * count, small, 1, turns=1 if quick else 3)
     floor = _fsyncs(folder / "floor", count, payload)
     each, grouped = count / single().wall_s, 4 * count * PAYLOAD_BYTES / group().wall_s / 1e6
     return [
@@ -44,10 +48,20 @@ def bench(folder: Path, quick: bool) -> list[Figure]:
                ">= 10 times", spool_many >= 10 * once),
         Figure("spooled records and queued ones, 60 a sync", spool_many, "records/s", f"SQLite, 60 a transaction, {many:,.0f}", spool_many / many,
                "none", None),
+        Figure(f"{10 * count:,} spooled records, one a sync", spool_long, "records/s", f"SQLite, WAL and synchronous FULL, {long:,.0f}",
+               spool_long / long, "none", None),
         Figure("records accepted, each fsynced", each, "records/s", f"write and one fsync of the same bytes, {floor:,.0f}", each / floor, "none", None),
         Figure("records accepted in groups of 64", grouped, "MB/s", f"one at a time, {each * PAYLOAD_BYTES / 1e6:.0f}",
                grouped / (each * PAYLOAD_BYTES / 1e6), "none", None),
     ]
+
+
+def _beside(folder: Path, count: int, payload: bytes, group: int, turns: int) -> tuple[float, float]:
+    """Records per second into (the spool, a queue in SQLite), the medians of so many new ones of each, in turn: a disk has its moods."""
+    folder.mkdir()
+    runs = [(_spool(folder / f"spool-{turn}", count, payload, group), _sqlite(folder / f"peer-{turn}.sqlite", count, payload, group)) for turn in range(turns)]
+    ours, theirs = zip(*runs, strict=True)
+    return median(ours), median(theirs)
 
 
 def _spool(folder: Path, count: int, payload: bytes, group: int) -> float:
