@@ -109,19 +109,36 @@ def _init_row(found: Any, form: str) -> tuple[object, ...]:
             differs if form == "json" else "; ".join(map(str, found.differences)), found.problem or None)
 
 
+TopicsOption = Annotated[list[str] | None, typer.Option("--topic", metavar="TOPIC", show_default=False,
+                                                        help=f"Only this topic, and again for more: {', '.join(TOPICS)}.  [default: all]")]
+
+
+def _topic(told: str, config: Config) -> str:
+    """A topic's name without the prefix. UsageError if there is no such topic."""
+    name = told.removeprefix(config.kafka.prefix)
+    if name not in TOPICS:
+        raise UsageError(f"{told!r} is no topic", subject="--topic", next_step=f"one of {', '.join(TOPICS)}")
+    return name
+
+
+def _topics(told: list[str] | None, config: Config) -> tuple[str, ...]:
+    """The topics that are named, each once, or all where none is."""
+    return tuple(dict.fromkeys(_topic(one, config) for one in told)) if told else TOPICS
+
+
 @app.command()
 def grant(principal: Annotated[str, typer.Argument(help="A SCRAM user's name, or a principal as Kafka writes it, e.g. 'User:CN=node-1'.", metavar="PRINCIPAL")],
           may: Annotated[str, typer.Option("--may", help="write: what an agent needs; read: what the pipelines need.", metavar="WHAT")],
           password_file: Annotated[str | None, typer.Option("--password-file", metavar="FILE", show_default=False,
                                                             help="Make the SCRAM user, or change its password, to the first line of this file.")] = None,
-          config: ConfigOption = None, log: LogOption = None,
+          topic: TopicsOption = None, config: ConfigOption = None, log: LogOption = None,
           dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be granted, and change nothing.")] = False,
           form: FormatOption = "table") -> None:
     """Let a principal write to the topics of a log on Kafka, or read them, and nothing else.
 
     Needs a principal that may alter ACLs, and an authoriser on the brokers. What the principal may
     already do it may still do. A password comes from a file only, and leaves this machine as the keys
-    that it is checked with.
+    that it is checked with. '*' is everybody whom the brokers let in.
 
     Example: wattlake log grant agent --may write --password-file agent.password
     """
@@ -133,10 +150,14 @@ def grant(principal: Annotated[str, typer.Argument(help="A SCRAM user's name, or
     if not principal.strip() or principal.endswith(":"):
         raise typer.BadParameter("is empty: whom is it for?", param_hint="PRINCIPAL")
     settings = load(config)
+    topics = _topics(topic, settings)
     address = _kafka(settings, log, "is a log in a folder: who may use it is a matter of the folder's owner and mode")
+    everybody = grants.principal_of(principal) == grants.EVERYBODY
     mechanism = settings.kafka.sasl_mechanism
     if password_file and not mechanism.startswith("SCRAM"):
         raise UsageError(f"the brokers keep no passwords for {mechanism}", subject="--password-file", next_step="set kafka.sasl_mechanism to SCRAM-SHA-512")
+    if password_file and everybody:
+        raise UsageError("stands for everybody, who can have no password", subject=principal, next_step="give a user's name, or leave --password-file out")
     if password_file and ":" in principal:
         raise UsageError("only a bare name can have a password", subject=principal, next_step="leave User: out, or --password-file")
 
@@ -144,11 +165,14 @@ def grant(principal: Annotated[str, typer.Argument(help="A SCRAM user's name, or
     from wattlake_contracts.kafkalog.security import secret
 
     password = secret(Path(password_file), "--password-file") if password_file else None
+    if everybody:
+        say(f"{grants.EVERYBODY} is not one user but everybody: whoever the brokers let in may then {may}, and on a listener that asks for no name "
+            "that is anybody at all; `wattlake log revoke '*'` takes it back")
     with brokers(address, settings.kafka) as cluster:
         if password is not None and not dry_run and (problem := cluster.set_password(principal, mechanism, password)):
             raise WattlakeError(f"its password cannot be set: {problem}", subject=principal,
                                 next_step="use a principal that may alter users (ALTER on the cluster)")
-        rows = grants.grant(cluster, settings.kafka, principal, may, dry_run=dry_run)
+        rows = grants.grant(cluster, settings.kafka, principal, may, topics, dry_run=dry_run)
     emit(grants.COLUMNS, rows, form)
     if password is not None and not dry_run:
         say(f"the password of {principal} is set, for {mechanism}")
@@ -161,7 +185,7 @@ def grant(principal: Annotated[str, typer.Argument(help="A SCRAM user's name, or
 def revoke(principal: Annotated[str, typer.Argument(help="As it was given to `grant`.", metavar="PRINCIPAL")],
            may: Annotated[str | None, typer.Option("--may", metavar="WHAT", show_default=False,
                                                    help="write or read: only this; that it may see the topics stays.  [default: all]")] = None,
-           config: ConfigOption = None, log: LogOption = None,
+           topic: TopicsOption = None, config: ConfigOption = None, log: LogOption = None,
            dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be revoked, and change nothing.")] = False,
            form: FormatOption = "table") -> None:
     """Take back what `wattlake log grant` gave a principal on the topics of a log on Kafka.
@@ -178,12 +202,13 @@ def revoke(principal: Annotated[str, typer.Argument(help="As it was given to `gr
     if may is not None and may not in grants.RIGHTS:
         raise typer.BadParameter(f"{may!r} is not one of {', '.join(grants.RIGHTS)}", param_hint="--may")
     settings = load(config)
+    topics = _topics(topic, settings)
     address = _kafka(settings, log, "is a log in a folder: who may use it is a matter of the folder's owner and mode")
 
     from wattlake_agents.log.brokers import brokers
 
     with brokers(address, settings.kafka) as cluster:
-        rows = grants.revoke(cluster, settings.kafka, principal, may, dry_run=dry_run)
+        rows = grants.revoke(cluster, settings.kafka, principal, may, topics, dry_run=dry_run)
     emit(grants.COLUMNS, rows, form)
     states = {state for *_, state in rows}
     if states == {"was not granted"}:
@@ -309,9 +334,7 @@ def _entries(config: Config, log: str | None, topic: str | None, partition: str 
     """What gives the records. UsageError for a topic or a partition that there is not."""
     if form not in ("table", "json"):
         raise typer.BadParameter(f"{form!r} is not one of table, json", param_hint="--format")
-    name = topic.removeprefix(config.kafka.prefix) if topic else None
-    if name is not None and name not in TOPICS:
-        raise UsageError(f"{topic!r} is no topic", subject="--topic", next_step=f"one of {', '.join(TOPICS)}")
+    name = _topic(topic, config) if topic else None
     address = log_address(config, log)
     with ExitStack() as opened:
         source: Any

@@ -5,12 +5,18 @@ from __future__ import annotations
 import json
 import subprocess
 from collections.abc import Callable
+from contextlib import closing
 from typing import Any
 from uuid import uuid4
 
 import pytest
+from kafka import KafkaProducer
+from kafka.errors import TopicAuthorizationFailedError
 
+from wattlake_contracts.config import KafkaConfig
+from wattlake_contracts.kafkalog.security import connection
 from wattlake_contracts.kinds import TOPICS
+from wattlake_contracts.log_address import KafkaLog
 
 Call = Callable[..., subprocess.CompletedProcess[str]]
 
@@ -77,6 +83,51 @@ def test_what_was_granted_is_taken_back_one_right_or_all(call: Call, guarded: An
     assert "nothing was granted" in again.stderr
 
 
+def test_one_topic_is_granted_and_taken_back_alone(call: Call, guarded: Any, log: str, user: dict[str, str], topic_prefix: str) -> None:
+    name, password_file = user["WATTLAKE_KAFKA_USERNAME"], user["WATTLAKE_KAFKA_PASSWORD_FILE"]
+
+    def doctor() -> dict[str, dict[str, str]]:
+        done = call("doctor", "--log", log, "--format", "json", **user)
+        return {row["probe"]: row for row in json.loads(done.stdout)}
+
+    # with the prefix and without, and one of them twice
+    named = [word for topic in ("jobs", f"{topic_prefix}serving", "jobs") for word in ("--topic", topic)]
+    done = call("log", "grant", name, "--may", "write", *named, "--password-file", password_file, "--log", log, "--format", "json", **guarded.user())
+    assert done.returncode == 0, done.stderr
+    assert [(r["topic"], r["right"]) for r in json.loads(done.stdout)] == [
+        (f"{topic_prefix}{topic}", right) for topic in ("jobs", "serving") for right in ("WRITE", "DESCRIBE")]
+    found = doctor()
+    assert found["topics"]["detail"].partition(": ")[2] == ", ".join(f"{topic_prefix}{t}" for t in TOPICS if t not in ("jobs", "serving"))
+    assert found["rights"]["detail"] == "WRITE and DESCRIBE on 2 topics"
+
+    done = call("log", "revoke", name, "--may", "write", "--topic", "serving", "--log", log, "--format", "json", **guarded.user())
+    assert done.returncode == 0, done.stderr
+    assert [(r["topic"], r["right"], r["state"]) for r in json.loads(done.stdout)] == [(f"{topic_prefix}serving", "WRITE", "revoked")]
+    assert doctor()["rights"]["detail"] == f"this principal may not write (it lacks WRITE): {topic_prefix}serving"
+
+    config = KafkaConfig(security_protocol="SASL_SSL", username=name, password_file=password_file, ca_file=str(guarded.ca_file))
+    with closing(KafkaProducer(**connection(KafkaLog((guarded.server,)), config))) as producer:
+        producer.send(f"{topic_prefix}jobs", value=b"[]").get(timeout=30)
+        for topic in ("serving", "readings"):
+            with pytest.raises(TopicAuthorizationFailedError):
+                producer.send(f"{topic_prefix}{topic}", value=b"[]").get(timeout=30)
+
+
+@pytest.mark.parametrize("everybody", ["*", "User:*"])
+def test_everybody_is_let_in_with_a_warning_only(call: Call, guarded: Any, log: str, user: dict[str, str], everybody: str) -> None:
+    name, password_file = user["WATTLAKE_KAFKA_USERNAME"], user["WATTLAKE_KAFKA_PASSWORD_FILE"]
+    one = call("log", "grant", name, "--may", "write", "--topic", "jobs", "--password-file", password_file, "--log", log, **guarded.user())
+    assert (one.returncode, "everybody" in one.stderr) == (0, False)
+    assert call("log", "tail", "--log", log, **user).returncode == 1
+    done = call("log", "grant", everybody, "--may", "read", "--log", log, **guarded.user())
+    assert done.returncode == 0, done.stderr
+    assert "User:* is not one user but everybody: whoever the brokers let in may then read" in done.stderr
+    assert "wattlake log revoke '*'" in done.stderr
+    assert call("log", "tail", "--log", log, **user).returncode == 0
+    assert call("log", "revoke", "*", "--log", log, **guarded.user()).returncode == 0
+    assert call("log", "tail", "--log", log, **user).returncode == 1
+
+
 def test_settings_that_may_not_be_read_leave_the_check_incomplete(call: Call, guarded: Any, log: str, user: dict[str, str]) -> None:
     name, password_file = user["WATTLAKE_KAFKA_USERNAME"], user["WATTLAKE_KAFKA_PASSWORD_FILE"]
     assert call("log", "grant", name, "--may", "read", "--password-file", password_file, "--log", log, **guarded.user()).returncode == 0
@@ -109,6 +160,8 @@ def test_a_certificates_principal_is_written_as_kafka_does(call: Call, guarded: 
     (("x", "--may", "do"), {}, "'do' is not one of write, read"),
     (("", "--may", "write"), {}, "whom is it for?"),
     (("User:x", "--may", "read", "--password-file", "p"), {}, "only a bare name can have a password"),
+    (("*", "--may", "read", "--password-file", "p"), {}, "stands for everybody, who can have no password"),
+    (("x", "--may", "read", "--topic", "jobs", "--topic", "job"), {}, "'job' is no topic\n  next: one of readings, usage, jobs"),
     (("x", "--may", "read", "--password-file", "p"), {"WATTLAKE_KAFKA_SASL_MECHANISM": "PLAIN"}, "the brokers keep no passwords for PLAIN"),
     (("x", "--may", "read", "--password-file", "p"), {}, "--password-file cannot be read"),
     (("x", "--may", "read", "--log", "file:log"), {}, "a matter of the folder's owner and mode"),
@@ -119,7 +172,7 @@ def test_a_wrong_call_is_refused_before_any_broker_is_asked(call: Call, argument
     assert says in done.stderr
 
 
-@pytest.mark.parametrize("arguments", [("x", "--may", "do"), ("x", "--log", "file:log")])
+@pytest.mark.parametrize("arguments", [("x", "--may", "do"), ("x", "--log", "file:log"), ("x", "--topic", "job")])
 def test_a_wrong_call_of_revoke_is_refused_before_any_broker_is_asked(call: Call, arguments: tuple[str, ...]) -> None:
     assert call("log", "revoke", *(arguments if "--log" in arguments else (*arguments, "--log", "kafka:127.0.0.1:1"))).returncode == 2
 
