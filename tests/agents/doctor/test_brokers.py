@@ -14,7 +14,8 @@ from uuid import uuid4
 
 import pytest
 
-from secured import BROKER, Authority
+from wattlake_pipelines.dev.authority import Authority
+from wattlake_pipelines.dev.secured import BROKER
 
 Call = Callable[..., subprocess.CompletedProcess[str]]
 Doctor = Callable[..., Any]
@@ -123,7 +124,7 @@ def test_a_guarded_broker_is_well_with_a_password(doctor: Doctor, call: Call, gu
     assert found.code == 0, found.done.stderr
     assert {found.state(step) for step in (*STEPS, "authorities", "rights", "record size")} == {"ok"}
     assert found.by_probe["sasl"]["detail"] == "admin by SCRAM-SHA-512"
-    assert found.by_probe["tls"]["detail"].startswith(("the certificate is valid for 30 days, until ", "the certificate is valid for 29 days, until "))
+    assert found.by_probe["tls"]["detail"].startswith(("the certificate is valid for 397 days, until ", "the certificate is valid for 396 days, until "))
     assert guarded.kafka.users["admin"] not in found.done.stdout + found.done.stderr
 
 

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 from cryptography import x509
 
-from secured import Authority
 from wattlake_agents.doctor.certificate import days_left, not_after, not_after_of_file, validity
+from wattlake_pipelines.dev.authority import Authority
 
 
 @pytest.mark.parametrize("valid", [timedelta(hours=-12), timedelta(days=30), timedelta(days=365 * 40)])

@@ -8,11 +8,11 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from secured import Authority
 from wattlake_contracts.config import KafkaConfig
 from wattlake_contracts.errors import UsageError
 from wattlake_contracts.kafkalog.security import connection, secret
 from wattlake_contracts.log_address import KafkaLog
+from wattlake_pipelines.dev.authority import Authority
 
 LOG = KafkaLog(("localhost:9093",))
 _REFUSED = [(0o604, "read"), (0o602, "written"), (0o606, "read and written"), (0o644, "read")]

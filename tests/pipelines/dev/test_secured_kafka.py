@@ -12,6 +12,7 @@ from kafka.admin import ACL, ACLOperation, ACLPermissionType, ResourcePattern, R
 from kafka.errors import KafkaError, TopicAuthorizationFailedError
 
 import secured
+from wattlake_pipelines.dev.authority import Authority
 from wattlake_pipelines.dev.kafka import Kafka
 
 
@@ -41,7 +42,7 @@ def make_topic(kafka: Kafka) -> None:
 
 @pytest.mark.slow
 def test_a_password_lets_in_and_a_right_lets_write(own_kafka: Callable[..., Kafka], tmp_path: Path) -> None:
-    authority = secured.Authority(tmp_path / "tls")
+    authority = Authority(tmp_path / "tls")
     kafka = own_kafka(**secured.secured(authority))
     make_topic(kafka)
     admin = KafkaAdminClient(bootstrap_servers=kafka.servers, **kafka.client)
@@ -55,7 +56,7 @@ def test_a_password_lets_in_and_a_right_lets_write(own_kafka: Callable[..., Kafk
     with pytest.raises(KafkaError):
         send(kafka, secured.password_client(authority, "agent", "wrong"))
     with pytest.raises(KafkaError):
-        send(kafka, secured.password_client(secured.Authority(tmp_path / "other"), "agent", "secret"))
+        send(kafka, secured.password_client(Authority(tmp_path / "other"), "agent", "secret"))
     with pytest.raises(KafkaError):
         send(kafka, {})
     # passwords are in files of the owner alone, and in nobody's list of processes
@@ -67,7 +68,7 @@ def test_a_password_lets_in_and_a_right_lets_write(own_kafka: Callable[..., Kafk
 
 @pytest.mark.slow
 def test_a_certificate_lets_in_and_a_right_lets_write(own_kafka: Callable[..., Kafka], tmp_path: Path) -> None:
-    authority = secured.Authority(tmp_path / "tls")
+    authority = Authority(tmp_path / "tls")
     kafka = own_kafka(**secured.secured(authority, mutual=True))
     make_topic(kafka)
     own = authority.issue("agent")
@@ -76,6 +77,6 @@ def test_a_certificate_lets_in_and_a_right_lets_write(own_kafka: Callable[..., K
         send(kafka, agent)
     may(kafka, "User:CN=agent")
     send(kafka, agent)
-    forged = secured.Authority(tmp_path / "other").issue("agent")
+    forged = Authority(tmp_path / "other").issue("agent")
     with pytest.raises(KafkaError):
         send(kafka, {**kafka.client, "ssl_certfile": str(forged.cert_file), "ssl_keyfile": str(forged.key_file)})
