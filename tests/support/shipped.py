@@ -23,6 +23,10 @@ def shipping_of(root: Path, topics: Topics, make: Callable[[KafkaLog, KafkaConfi
     thread.start()
     try:
         yield shipper
+    except BaseException:
+        # what a test that failed will be asked
+        print(f"shipping: {shipper.state}\ntopics apart: {[(topic, one.shipper and one.shipper.state) for topic, one in shipper._held._topics.items()]}")
+        raise
     finally:
         shipper.stop.set()
         shipper.wake.set()
