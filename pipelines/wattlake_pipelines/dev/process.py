@@ -15,6 +15,8 @@ from wattlake_contracts.errors import WattlakeError
 
 _POLL_S = 0.02
 _ASKING_S = 0.5
+#: A thread in the middle of a write to a slow disk stops only after it.
+_FREEZING_S = 10.0
 
 
 def _take(lock: int) -> bool:
@@ -29,6 +31,16 @@ def _take(lock: int) -> bool:
             time.sleep(_POLL_S)
         else:
             return True
+
+
+def _is_still(pid: int) -> bool:
+    """Whether every thread of a process is stopped: each is told by itself, and a busy machine has some that have not come to it."""
+    states = []
+    for thread in Path(f"/proc/{pid}/task").glob("*/stat"):
+        with contextlib.suppress(OSError):  # it has ended meanwhile
+            # after the name, which is in brackets and may hold anything
+            states.append(thread.read_text().rpartition(")")[2].split()[0])
+    return all(state == "T" for state in states)
 
 
 class ServerProcess:
@@ -99,8 +111,11 @@ class ServerProcess:
             self.wait(30)
 
     def freeze(self) -> None:
-        """Let it do nothing at all until thaw(): its connections stay open, and nobody answers."""
+        """Let it do nothing at all until thaw(): its connections stay open, and nobody answers. None of its threads runs any more when this returns."""
         self.signal(signal.SIGSTOP)
+        until = time.monotonic() + _FREEZING_S
+        while (pid := self.pid()) is not None and not _is_still(pid) and time.monotonic() < until:
+            time.sleep(_POLL_S)
 
     def thaw(self) -> None:
         """Let it go on."""
