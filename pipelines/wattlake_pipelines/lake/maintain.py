@@ -34,6 +34,9 @@ STEPS = ("expired", "listed", "merged")
 _MANY_OF_A_DAY, _MANY = 8, 16
 #: Files with fewer rows are small; those with more than the second figure take seconds to write, and wait for a thorough upkeep.
 _SMALL_ROWS, _LARGE_ROWS = 2**16, 2**22
+#: What a row takes on the disk at most to count as one: the texts of jobs may be of 64 KiB each, and rows are joined in memory.
+_ROW_BYTES = 64
+_ROWS = f"greatest(rows, bytes // {_ROW_BYTES})"
 
 #: An event of another program is remembered until commits were made on so many days after it was landed. Days on which none
 #: was made do not count, nor does what a message says of its time: a clock that steps forgets nothing.
@@ -93,7 +96,7 @@ def _expire(committer: Committer, keep_days: float) -> int:
 def _merge_raw(committer: Committer, thorough: bool) -> int:
     """Days of raw readings that lie in several files: one file each, or the small ones together, hour by hour."""
     found = committer.query(f"""
-        SELECT day_ms, shard, list(path ORDER BY path), list(rows ORDER BY path), list(hours_ms ORDER BY path) FROM {ALIAS}.files
+        SELECT day_ms, shard, list(path ORDER BY path), list({_ROWS} ORDER BY path), list(hours_ms ORDER BY path) FROM {ALIAS}.files
         WHERE table_name = '{RAW_READINGS.name}' GROUP BY day_ms, shard HAVING count(*) >= {2 if thorough else _MANY_OF_A_DAY}""").fetchall()
     merged = 0
     for day, shard, paths, rows, hours in found:
@@ -133,7 +136,7 @@ def _merge_day(committer: Committer, day: int, shard: int, paths: list[str], hou
 def _merge_batches(committer: Committer, thorough: bool) -> int:
     """Tables with a file per commit: one file, or the small ones together, once there are many; all tables in one commit."""
     found = committer.query(f"""
-        SELECT table_name, list(path ORDER BY path), list(rows ORDER BY path) FROM {ALIAS}.files WHERE day_ms IS NULL
+        SELECT table_name, list(path ORDER BY path), list({_ROWS} ORDER BY path) FROM {ALIAS}.files WHERE day_ms IS NULL
         GROUP BY table_name HAVING count(*) >= {_MANY} ORDER BY table_name""").fetchall()
     attempt = uuid4().hex[:12]
     staged: list[StagedFile] = []

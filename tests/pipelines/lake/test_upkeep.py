@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 import time
 from contextlib import closing
@@ -13,6 +14,7 @@ import pytest
 from lakes import dump, rows, run
 from logs import Log
 from wattlake_pipelines.account.account import account
+from wattlake_pipelines.lake import maintain as maintain_module
 from wattlake_pipelines.lake.committer import Committer
 from wattlake_pipelines.lake.maintain import maintain
 from wattlake_pipelines.lake.sizes import small_ones
@@ -75,6 +77,21 @@ def test_books_stay_few_files_however_many_commits(tmp_path: Path) -> None:
         account(committer)
         assert maintain(committer, keep_days=1).merged_files == 0
         assert maintain(committer, keep_days=1, thorough=True).merged_files == 2
+
+
+def test_files_of_few_rows_that_are_long_texts_are_not_joined_without_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    log = Log(tmp_path / "log")
+    with Committer(tmp_path / "lake") as committer:
+        for number in range(20):
+            log.put("jobs", [{"job": f"j{number}", "node": "n", "start_ms": T0, "end_ms": T0 + HOUR, "model": os.urandom(15_000).hex()}])
+            land(committer, log.root, round_bytes=2**26)
+        files = "SELECT count(*) FROM lake.files WHERE table_name = 'raw_jobs'"
+        # each takes more than this on the disk, and holds one row
+        monkeypatch.setattr(maintain_module, "_LARGE_ROWS", 10_000 // maintain_module._ROW_BYTES)
+        maintain(committer, keep_days=1)
+        assert committer.query(files).fetchall() == [(20,)]
+        maintain(committer, keep_days=1, thorough=True)
+        assert committer.query(files).fetchall() == [(1,)]
 
 
 def test_what_is_merged_hides_nothing_of_what_is_not(tmp_path: Path) -> None:
