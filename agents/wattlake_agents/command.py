@@ -19,6 +19,7 @@ from wattlake_contracts.commands import Command, how_to_install
 from wattlake_contracts.config import unknown_variables
 from wattlake_contracts.errors import FAILED, WattlakeError
 from wattlake_contracts.options import say
+from wattlake_contracts.plain_words import plainly
 
 GROUP = "wattlake.commands"
 #: What a shell expects of a command that Ctrl-C ended.
@@ -141,7 +142,7 @@ def main() -> None:
             raise
         if interrupts.came:
             sys.exit(INTERRUPTED)
-        print(f"wattlake: {type(error).__name__}: {error}\n  next: run it again as `wattlake --debug …` for the traceback", file=sys.stderr)
+        print(f"wattlake: {plainly(error)}\n  next: run it again as `wattlake --debug …` for the traceback", file=sys.stderr)
         sys.exit(FAILED)
     finally:
         interrupts.over()

@@ -11,6 +11,7 @@ from wattlake_agents.channel import Channel
 from wattlake_agents.epochs import Life
 from wattlake_agents.message import Run
 from wattlake_agents.sensors.sensor import Device, NoSensor, Reads, Sensor, SensorError
+from wattlake_contracts.plain_words import plainly
 
 #: How often devices are looked for anew.
 DISCOVER_S = 60.0
@@ -101,7 +102,7 @@ class Reader(threading.Thread):
         except Exception as error:
             # a reader's own fault must not stop the others, and must be seen
             found, self.absent = [], None
-            self.error = SensorError(f"{type(error).__name__}: {error}", subject=self.sensor.name, next_step="report this as a bug")
+            self.error = SensorError(f"a fault of the reader itself: {plainly(error)}", subject=self.sensor.name, next_step="report this as a bug")
         else:
             self.absent = self.error = None
         finally:
@@ -135,7 +136,7 @@ class Reader(threading.Thread):
         except SensorError as error:
             reads = Reads(failures={device.name: error for device in self._devices})
         except Exception as fault:
-            bug = SensorError(f"{type(fault).__name__}: {fault}", subject=self.sensor.name, next_step="report this as a bug")
+            bug = SensorError(f"a fault of the reader itself: {plainly(fault)}", subject=self.sensor.name, next_step="report this as a bug")
             reads = Reads(failures={device.name: bug for device in self._devices})
         finally:
             self._busy_since = None

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from wattlake_contracts.errors import WattlakeError
+from wattlake_contracts.plain_words import plainly
 
 #: An error of ours within the text of another; what Beam adds in brackets is of no use to anyone.
 _OURS = re.compile(r"^wattlake_[a-z_.]+\.\w+Error: (?P<said>.*?)(?: \[while running .*)?$(?:\n  next: (?P<step>.*?)(?: \[while running .*)?$)?", re.MULTILINE)
@@ -15,21 +16,22 @@ _OURS = re.compile(r"^wattlake_[a-z_.]+\.\w+Error: (?P<said>.*?)(?: \[while runn
 #: What Python writes between the tracebacks of errors that led to one another.
 _BETWEEN = ("Traceback (most recent call last)", "During handling of the above exception", "The above exception was the direct cause")
 
-#: An error as Python prints it.
-_NAMED = re.compile(r"[A-Za-z_][\w.]*: ")
+#: What comes before an error's words as Python prints it.
+_NAMED = re.compile(r"^(?:[a-z_]\w*\.)*[A-Z]\w*: (?:\[Errno -?\d+\] )?")
 
 
 def cause(error: BaseException) -> str:
-    """What went wrong, on one line: the class and the words of the error, or of the one that the traceback in its text ends with."""
+    """What went wrong, on one line: the words of the error, or of the one that the traceback in its text ends with."""
     text = str(error)
     if _BETWEEN[0] in text:
         lines = [line for line in text.splitlines() if line.strip() and not line.startswith((" ", *_BETWEEN))]
         if lines:
-            return lines[-1].partition(" [while running ")[0]
-    text, by_beam, _ = text.partition(" [while running ")
-    if by_beam and isinstance(error, RuntimeError) and _NAMED.match(text):
-        return " ".join(text.split())
-    return " ".join(f"{type(error).__name__}: {text}".split()).removesuffix(":")
+            text = lines[-1].partition(" [while running ")[0]
+            return _NAMED.sub("", text) or text
+    text, by_beam, _ = plainly(error).partition(" [while running ")
+    if by_beam and isinstance(error, RuntimeError):
+        text = _NAMED.sub("", text) or text
+    return " ".join(text.split())
 
 
 @contextmanager

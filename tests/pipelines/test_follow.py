@@ -183,13 +183,14 @@ def test_what_fails_in_a_worker_is_told_with_its_cause_and_tried_again(failing_c
     assert failures
     # told each time, and not more often than it is waited in between
     assert len(failures) <= 4
-    assert set(failures) == {f"wattlake: {lake}: a round failed: OSError: [Errno 5] Input/output error"}
+    assert set(failures) == {f"wattlake: {lake}: a round failed: Input/output error"}
     assert "Traceback" not in said.read_text()
     assert rows(lake, "SELECT sum(energy_mj)::BIGINT FROM lake.fact_energy") == [(5000,)]
 
 
-@pytest.mark.parametrize("error", [MemoryError(), pa.ArrowInvalid("Not enough data"), AssertionError()], ids=repr)
-def test_whatever_class_of_error_a_round_fails_with_it_is_tried_again(error: Exception, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(("error", "says"), [
+    (MemoryError(), "memory has run out"), (pa.ArrowInvalid("Not enough data"), "Not enough data"), (AssertionError(), "AssertionError")])
+def test_whatever_class_of_error_a_round_fails_with_it_is_tried_again(error: Exception, says: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     log, ends, told = Log(tmp_path / "log"), threading.Event(), []
     reading(log, 0)
     really = follow.land
@@ -206,7 +207,7 @@ def test_whatever_class_of_error_a_round_fails_with_it_is_tried_again(error: Exc
     monkeypatch.setattr(follow, "land", fails_once)
     with Committer(tmp_path / "lake") as committer:
         follow.follow(committer, FileSource(log.root), every_s=0.1, round_bytes=2**20, stop=ends, heard=heard, failed=told.append)
-    assert f"a round failed: {type(error).__name__}" in str(told[0])
+    assert f"a round failed: {says}" in str(told[0])
     assert told[1:] == [(1, 1)]
 
 
@@ -222,9 +223,9 @@ Traceback (most recent call last):
   File "b.py", line 2, in h
 OSError: [Errno 5] Input/output error [while running 'Read']
 """
-    assert cause(RuntimeError(text)) == "OSError: [Errno 5] Input/output error"
-    assert cause(OSError(errno.EIO, "Input/output error")) == "OSError: [Errno 5] Input/output error"
-    assert cause(RuntimeError("OSError: [Errno 5] Input/output error [while running 'Read']")) == "OSError: [Errno 5] Input/output error"
-    assert cause(RuntimeError("no name: here [while running 'Read']")) == "RuntimeError: no name: here"
-    assert cause(MemoryError()) == "MemoryError"
-    assert cause(ValueError("two\n  lines")) == "ValueError: two lines"
+    assert cause(RuntimeError(text)) == "Input/output error"
+    assert cause(OSError(errno.EIO, "Input/output error")) == "Input/output error"
+    assert cause(RuntimeError("OSError: [Errno 5] Input/output error [while running 'Read']")) == "Input/output error"
+    assert cause(RuntimeError("no name: here [while running 'Read']")) == "no name: here"
+    assert cause(MemoryError()) == "memory has run out"
+    assert cause(ValueError("two\n  lines")) == "two lines"

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from wattlake_contracts.plain_words import plainly
+
 OK, FAILED, NOT_TRIED = "ok", "failed", "not tried"
 COLUMNS = ("probe", "subject", "state", "detail", "next_step")
 
@@ -40,4 +42,4 @@ def not_tried(probe: str, subject: str, why: str) -> Finding:
 
 def said(error: BaseException) -> str:
     """An error in a few words."""
-    return str(getattr(error, "strerror", None) or getattr(error, "reason", None) or error or type(error).__name__)[:200]
+    return str(getattr(error, "strerror", None) or getattr(error, "reason", None) or plainly(error))[:200]

@@ -12,6 +12,7 @@ from wattlake_contracts.config import KafkaConfig
 from wattlake_contracts.errors import WattlakeError
 from wattlake_contracts.kafkalog.security import connection
 from wattlake_contracts.log_address import KafkaLog
+from wattlake_contracts.plain_words import of_code, plainly, without_classes
 
 #: A cluster that is there answers within this, also while it elects a leader.
 _BOOTSTRAP_MS = 10_000
@@ -90,11 +91,9 @@ class Brokers:
 
     def create(self, topics: Mapping[str, Mapping[str, Any]], *, dry_run: bool = False) -> dict[str, str]:
         """Make topics; why not, by name of those that could not be made. topics: as kafka-python takes them."""
-        from kafka.errors import for_code
-
         with told(self._log):
             found = self._admin.create_topics({name: dict(what) for name, what in topics.items()}, raise_errors=False, validate_only=dry_run)["topics"]
-        return {t["name"]: t["error_message"] or for_code(t["error_code"]).__name__ for t in found if t["error_code"]}
+        return {t["name"]: t["error_message"] or of_code(t["error_code"]) for t in found if t["error_code"]}
 
     def set(self, name: str, settings: Mapping[str, str]) -> str:
         """Change settings of a topic; why not, or ''."""
@@ -102,15 +101,13 @@ class Brokers:
 
         with told(self._log):
             said: str = self._admin.alter_configs([ConfigResource("topic", name, dict(settings))])["topic"][name]
-        return "" if said == "OK" else said
+        return "" if said == "OK" else without_classes(said)
 
     def widen(self, name: str, partitions: int) -> str:
         """Give a topic more partitions; why not, or ''."""
-        from kafka.errors import for_code
-
         with told(self._log):
             [result] = self._admin.create_partitions({name: partitions}, raise_errors=False).results
-        return str(result.error_message or for_code(result.error_code).__name__) if result.error_code else ""
+        return str(result.error_message or of_code(result.error_code)) if result.error_code else ""
 
     def allow(self, principal: str, rights: Sequence[tuple[str, str]]) -> dict[tuple[str, str], str]:
         """Give a principal rights on topics, from any host; why not, by (topic, right) of those that were refused. rights: (topic, e.g. WRITE)."""
@@ -121,7 +118,7 @@ class Brokers:
         with told(self._log):
             result = self._admin.create_acls(list(acls))
         # which of several errors is which right's is not told
-        why = ", ".join(sorted({getattr(error, "__name__", str(error)) for error in result["failed"]}))
+        why = ", ".join(sorted({of_code(error.errno) for error in result["failed"]}))
         return {what: why for acl, what in acls.items() if acl not in result["succeeded"]}
 
     def disallow(self, principal: str, rights: Sequence[tuple[str, str]]) -> dict[tuple[str, str], str]:
@@ -138,7 +135,7 @@ class Brokers:
             # kafka-python does not tell which of those that were found could not be deleted
             there, _ = self._admin.describe_acls(of(None, ACLOperation.ANY)) if any(found for _, found, _ in results) else ((), None)
         still = {(acl.resource_pattern.resource_name, acl.operation.name) for acl in there}
-        return {what: error.__name__ if error.errno else "it is still there" if what in still else ""
+        return {what: of_code(error.errno) if error.errno else "it is still there" if what in still else ""
                 for what, (_, found, error) in zip(rights, results, strict=True) if error.errno or what in still or not found}
 
     def set_password(self, user: str, mechanism: str, password: str) -> str:
@@ -158,7 +155,7 @@ def told(log: KafkaLog) -> Iterator[None]:
     try:
         yield
     except KafkaError as error:
-        raise WattlakeError(f"the brokers do not do it: {type(error).__name__}: {getattr(error, 'description', '') or error}"[:500], subject=str(log),
+        raise WattlakeError(f"the brokers do not do it: {getattr(error, 'description', '') or plainly(error)}"[:500], subject=str(log),
                             next_step="see `wattlake doctor`") from error
 
 
@@ -181,7 +178,7 @@ def brokers(log: KafkaLog, config: KafkaConfig) -> Iterator[Brokers]:
         admin = KafkaAdminClient(**keywords)
     except (KafkaError, OSError, ValueError) as error:
         # a wrong password, an unknown authority and a broker that is down all come as the same timeout
-        raise WattlakeError(f"no broker answers: {type(error).__name__}", subject=str(log),
+        raise WattlakeError(f"no broker answers: {plainly(error)}", subject=str(log),
                             next_step="`wattlake doctor` tells which of many causes it is") from error
     try:
         yield Brokers(admin, log)

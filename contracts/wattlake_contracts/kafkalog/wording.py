@@ -1,8 +1,9 @@
-"""What kafka-python raises, in this project's words first: what is known to be behind it, and what to do; its own words come after, for a search."""
+"""What kafka-python raises, in this project's words: what is known to be behind it, and what to do; its own words after them, for a search."""
 
 from __future__ import annotations
 
 from wattlake_contracts.errors import WattlakeError
+from wattlake_contracts.plain_words import plainly
 
 #: By the name of the class, so that nobody has to import kafka-python to speak of it (names as of 3.0).
 KNOWN = {
@@ -25,10 +26,10 @@ KNOWN = {
 
 def said(error: BaseException) -> str:
     """An error in a few words on one line: ours, and in brackets those of kafka-python; its alone, where the cause is not known."""
-    text = str(error).strip().splitlines()
     if isinstance(error, WattlakeError):
-        return text[0][:300]
-    name = type(error).__name__
-    theirs = f"{name}: {text[0][:300]}" if text and text[0] and not text[0].startswith(name) else (text[0][:300] if text and text[0] else name)
+        return str(error).splitlines()[0][:300]
+    theirs = plainly(error).splitlines()[0][:300]
     ours = next((KNOWN[kind.__name__] for kind in type(error).__mro__ if kind.__name__ in KNOWN), None)
-    return f"{ours} [{theirs}]" if ours else theirs
+    if ours is None:
+        return theirs
+    return ours if theirs == type(error).__name__ else f"{ours} [{theirs}]"

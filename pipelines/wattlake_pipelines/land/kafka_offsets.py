@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
+from wattlake_contracts.plain_words import plainly
+
 #: Of a partition that is led by nobody, or by a broker that is not reached; an election shows as both, one after the other.
 NO_LEADER = "no broker that leads it answers"
 
@@ -48,7 +50,7 @@ def _ask(admin: Any, places: list[Any], held: dict[Any, tuple[int, int]], untold
         untold |= dict.fromkeys(places, NO_LEADER)
     except KafkaError as error:
         if len(places) == 1:
-            untold[places[0]] = f"its leader does not tell what it holds: {type(error).__name__}"
+            untold[places[0]] = f"its leader does not tell what it holds: {plainly(error)}"
             return
         for place in places:
             _ask(admin, [place], held, untold)

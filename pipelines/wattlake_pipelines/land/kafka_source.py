@@ -16,6 +16,7 @@ from wattlake_contracts.filelog.format import encode_meta
 from wattlake_contracts.kafkalog.message import Place, UnreadableError, boot_of_place, from_message
 from wattlake_contracts.kind import AHEAD_MS
 from wattlake_contracts.log_address import KafkaLog
+from wattlake_contracts.plain_words import plainly
 from wattlake_contracts.record import Damage, Meta, Record, Stored
 from wattlake_pipelines.land.kafka_consumer import consumer_for
 from wattlake_pipelines.land.kafka_headers import Headers, Sealed, read_headers
@@ -88,7 +89,7 @@ class KafkaRange:
         except KafkaError as error:
             if not anyone_listens(self.servers):
                 raise away(KafkaLog(self.servers), error) from error
-            raise WattlakeError(f"cannot be read: {error or type(error).__name__}", subject=f"{here.topic} partition {self.number}",
+            raise WattlakeError(f"cannot be read: {plainly(error)}", subject=f"{here.topic} partition {self.number}",
                                 next_step="see that the brokers are up, then run the same command again") from error
 
     def _messages(self, consumer: Any, here: Any) -> Iterator[Stored | Damage]:

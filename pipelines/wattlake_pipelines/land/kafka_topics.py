@@ -15,6 +15,7 @@ from wattlake_contracts.errors import WattlakeError
 from wattlake_contracts.kafkalog.security import connection
 from wattlake_contracts.kinds import TOPICS
 from wattlake_contracts.log_address import KafkaLog
+from wattlake_contracts.plain_words import of_code, plainly
 from wattlake_pipelines.land.kafka_offsets import offsets
 from wattlake_pipelines.land.source import Withheld
 
@@ -91,7 +92,7 @@ def generations(log: KafkaLog, config: KafkaConfig, topics: Sequence[str]) -> di
 
 def away(log: KafkaLog, error: Exception | None = None) -> WattlakeError:
     """What is told when the brokers do not answer."""
-    why = "" if error is None else f": {str(error) or type(error).__name__}"
+    why = "" if error is None else f": {plainly(error)}"
     return WattlakeError(f"no broker answers{why}", subject=str(log),
                          next_step="see that they are up, and that address, certificates and password are right")
 
@@ -137,7 +138,7 @@ def _asked(log: KafkaLog, config: KafkaConfig) -> Iterator[Any]:
         yield admin
     except AuthorizationError as error:
         # taken back between two questions; next time it is known of which topic
-        raise WattlakeError(f"may not be read: {error or type(error).__name__}", subject=str(log), next_step="run the same command again") from error
+        raise WattlakeError(f"may not be read: {plainly(error)}", subject=str(log), next_step="run the same command again") from error
     except KafkaError as error:
         raise away(log, error) from error
     finally:
@@ -157,9 +158,7 @@ def _withheld(topic: Mapping[str, Any], config: KafkaConfig) -> Withheld | None:
         return Withheld(name, f"may not be read: {lacks} to {config.username or 'this principal'}",
                         f"have an administrator run `wattlake log grant {who} --may read`")
     if code:
-        from kafka.errors import for_code
-
-        return Withheld(name, f"the brokers do not tell where it is: {for_code(code).__name__}", "see that all brokers are up")
+        return Withheld(name, f"the brokers do not tell where it is: {of_code(code)}", "see that all brokers are up")
     return None
 
 
