@@ -24,6 +24,7 @@ from wattlake_agents.sensors.registry import open_sensors
 from wattlake_agents.sensors.sensor import Sensor
 from wattlake_agents.spool import Spool, refused
 from wattlake_agents.state import EPOCHS, HEARTBEAT, INVENTORY, JOBS, boot_id, make_state_dir, node_name, read, replace, state_dir
+from wattlake_contracts.amount import amount
 from wattlake_contracts.config import AgentConfig, Config
 from wattlake_contracts.errors import WattlakeError
 from wattlake_contracts.filelog.partition import LogError
@@ -117,7 +118,8 @@ class Agent:
             self._let_go()
         if self.spool.pending:
             raise WattlakeError(
-                f"{self.spool.pending} records ({self.spool.pending_rows} rows) were not written: {self.spool.error}", subject=str(self.log),
+                f"{amount(self.spool.pending, 'record')} ({amount(self.spool.pending_rows, 'row')}) {'was' if self.spool.pending == 1 else 'were'} "
+                f"not written: {self.spool.error}", subject=str(self.log),
                 next_step="make room there and start the agent again: what hardware counters counted meanwhile is then not lost")
 
     def _run(self) -> None:
@@ -186,8 +188,8 @@ class Agent:
             self._event_beat_at = time.monotonic() + EVENT_BEAT_S
             left_out = sum(reader.left_out for reader in self.readers)
             rows.append({"node": self.node, "event": "heartbeat", "event_ms": now_ms,
-                         "detail": f"cpu {process.cpu_s():.1f} s, memory {process.rss_bytes() >> 20} MiB, {self.spool.rows} rows, "
-                                   f"{left_out} false readings left out"})
+                         "detail": f"cpu {process.cpu_s():.1f} s, memory {process.rss_bytes() >> 20} MiB, {amount(self.spool.rows, 'row')}, "
+                                   f"{amount(left_out, 'false reading')} left out"})
         self.spool.add_json("nodes", rows)
         for payload, count in messages(self.node, runs, self._record_bytes):
             self.spool.add("readings", payload, count, arrow=True)
@@ -267,7 +269,7 @@ class Agent:
         if records > self._reported_records:
             found.append(f"{records - self._reported_records} of the oldest records deleted: the log is at agent.spool_max_mib")
         if rows > self._reported_rows:
-            found.append(f"{rows - self._reported_rows} rows given up in memory: the log could not be written, or one row was over its limit")
+            found.append(f"{amount(rows - self._reported_rows, 'row')} given up in memory: the log could not be written, or one row was over its limit")
         if self.shipping is not None:
             found += self.shipping.losses()
         self._reported_records, self._reported_rows = records, rows

@@ -10,6 +10,7 @@ import msgspec
 
 from wattlake_agents import process
 from wattlake_agents.state import HEARTBEAT, read
+from wattlake_contracts.amount import amount
 from wattlake_contracts.kafkalog.standing import ShippingState
 
 
@@ -98,7 +99,8 @@ def ailments(beat: Heartbeat, now_ms: int) -> list[Ailment]:
     late_write = now_ms - max(beat.last_sync_ms, beat.started_ms) > 1000 * (2 * beat.flush_s + 3 * beat.beat_s + 5)
     # where nothing is read there is nothing to write, and the log is not to blame
     if late_write and (reads or beat.pending_records or beat.write_error):
-        found.append(Ailment("writes_nothing", f"it writes nothing to the log ({beat.pending_records} records wait): check the disk and {beat.log}"))
+        waiting = amount(beat.pending_records, "record", "wait")
+        found.append(Ailment("writes_nothing", f"it writes nothing to the log ({waiting}): check the disk and {beat.log}"))
     if beat.write_error:
         found.append(Ailment("write_failed", f"the last write failed: {beat.write_error}"))
     if beat.shipping is not None:
@@ -114,17 +116,18 @@ def _shipping_ailments(shipping: ShippingState, beat: Heartbeat, now_ms: int) ->
     if now_ms - shipping.beat_ms > 60_000 and now_ms - beat.beat_ms < 60_000:
         found.append(Ailment("sends_nothing", f"what ships to {shipping.log} hangs: restart the agent"))
     if shipping.backlog_records and silent_ms > 1000 * (2 * beat.flush_s + 3 * beat.beat_s + 30):
-        found.append(Ailment("sends_nothing", f"it sends nothing to {shipping.log} ({shipping.backlog_records} records wait){why}"))
-    found += [Ailment("holds_back", f"{one.records} records wait for {one.topic}, and only these, the oldest for {_ago(now_ms - one.since_ms)}: {one.why}")
+        found.append(Ailment("sends_nothing", f"it sends nothing to {shipping.log} ({amount(shipping.backlog_records, 'record', 'wait')}){why}"))
+    found += [Ailment("holds_back", f"{amount(one.records, 'record', 'wait')} for {one.topic}, and only "
+                                    f"{'this' if one.records == 1 else 'these, the oldest'} for {_ago(now_ms - one.since_ms)}: {one.why}")
               for one in shipping.held]
     if shipping.state == "holds back" and not shipping.held:
         found.append(Ailment("holds_back", f"some records wait, and only these{why}"))
     if shipping.refused_records or shipping.damaged_records:
-        found.append(Ailment("loses", f"{shipping.refused_records} records were refused and set aside, {shipping.damaged_records} of the spool "
+        found.append(Ailment("loses", f"{amount(shipping.refused_records, 'record', 'were')} refused and set aside, {shipping.damaged_records} of the spool "
                                       f"could not be read{why}"))
     if shipping.unknown_records:
-        found.append(Ailment("holds_back", f"{shipping.unknown_records} records are of kinds that this version does not know ({shipping.unknown_kinds}); "
-                                           "they are kept, and sent by a version that knows them: upgrade this agent"))
+        found.append(Ailment("holds_back", f"{amount(shipping.unknown_records, 'record', 'are')} of kinds that this version does not know "
+                                           f"({shipping.unknown_kinds}), kept, and sent by a version that knows them: upgrade this agent"))
     return found
 
 

@@ -6,6 +6,7 @@ import threading
 from functools import partial
 from pathlib import Path
 
+from wattlake_contracts.amount import amount
 from wattlake_contracts.config import KafkaConfig
 from wattlake_contracts.errors import UsageError, WattlakeError
 from wattlake_contracts.kafkalog.producer import Producer
@@ -71,12 +72,13 @@ class Shipping:
             while shipper.damages and sum(wreck.records for wreck in told) < damaged - self._told_damaged:
                 told.append(shipper.damages.popleft())
             places = "; ".join(f"{wreck.place} ({wreck.records}), {wreck.kept}" for wreck in told)
-            found.append(f"{damaged - self._told_damaged} records of the spool could not be read, and were not sent: {places}")
+            count = damaged - self._told_damaged
+            found.append(f"{amount(count, 'record')} of the spool could not be read, and {'was' if count == 1 else 'were'} not sent: {places}")
         if refused > self._told_refused:
-            found.append(f"{refused - self._told_refused} records were {shipper.refusal}")
+            found.append(f"{amount(refused - self._told_refused, 'record', 'were')} {shipper.refusal}")
         if unknown > self._told_unknown:
-            found.append(f"{unknown - self._told_unknown} records are of kinds that this version does not know; "
-                         f"they wait in {shipper.root / UNKNOWN} for one that does")
+            found.append(f"{amount(unknown - self._told_unknown, 'record', 'are')} of kinds that this version does not know, "
+                         f"waiting in {shipper.root / UNKNOWN} for one that does")
         self._told_damaged, self._told_refused, self._told_unknown = damaged, refused, unknown
         return found
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from wattlake_agents.health import Heartbeat, ailments, load
 from wattlake_agents.state import HEARTBEAT, state_dir
+from wattlake_contracts.amount import amount
 from wattlake_contracts.config import AgentConfig
 
 
@@ -22,7 +23,7 @@ def report(config: AgentConfig) -> tuple[list[tuple[str, object]], list[str]]:
     if beat.stopped_ms:
         said = [f"stopped at {_when(beat.stopped_ms)}: start it with `wattlake agent run`"]
         if beat.pending_records:
-            said.append(f"{beat.pending_records} records were not written: {beat.write_error}")
+            said.append(f"{amount(beat.pending_records, 'record', 'were')} not written: {beat.write_error}")
         return _rows(beat, "stopped"), said
     ill = ailments(beat, time.time_ns() // 1_000_000)
     return _rows(beat, "unhealthy" if ill else "healthy"), [f"unhealthy: {ailment.text}" for ailment in ill]

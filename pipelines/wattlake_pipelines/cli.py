@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from wattlake_contracts import config as configuration
+from wattlake_contracts.amount import amount
 from wattlake_contracts.errors import INCOMPLETE, UsageError, WattlakeError
 from wattlake_contracts.log_address import FileLog, KafkaLog, lake_root, log_address
 from wattlake_contracts.options import ConfigOption, FormatOption, LakeOption, LogOption, TakeOverOption, check_format, emit, say
@@ -25,6 +26,7 @@ from wattlake_pipelines.lake.room import room_in
 from wattlake_pipelines.telling import Omissions, Progress, accounted_line, asking, landed_line, tell_mixture, tell_places, tell_unknown
 
 if TYPE_CHECKING:
+    from wattlake_pipelines.follow import Followed
     from wattlake_pipelines.lake.committer import Committer
     from wattlake_pipelines.land.source import Source, Withheld
 
@@ -150,8 +152,9 @@ def _work(config_file: str | None, lake: str | None, log: str | None, form: str,
         else:
             emit(list(outcome), [list(outcome.values())], form)
     tell_unknown(unknown)
-    if rejects := outcome.get("rejects"):
-        say(f"{rejects} rows were rejected; see them with: {asking('SELECT place, reason FROM rejects', config_file, committer.lake)}")
+    rejects = outcome.get("rejects", 0)
+    if isinstance(rejects, int) and rejects:
+        say(f"{amount(rejects, 'row', 'were')} rejected; see why with: {asking('SELECT place, reason FROM rejects', config_file, committer.lake)}")
     Omissions().tell(withheld)
     if rejects or withheld:
         raise typer.Exit(INCOMPLETE)
@@ -166,7 +169,7 @@ def _told_to_stop() -> threading.Event:
 
 
 def _follow(committer: Committer, source: Source, stop: threading.Event, every_s: float, round_bytes: int, beam: Sequence[str], ranges: int) -> None:
-    from wattlake_pipelines.follow import Followed, follow
+    from wattlake_pipelines.follow import follow
 
     say("following: Ctrl-C or SIGTERM ends it after the round that is under way")
 
@@ -175,12 +178,12 @@ def _follow(committer: Committer, source: Source, stop: threading.Event, every_s
     def heard(done: Followed) -> None:
         tell_unknown({column: count for column, count in done.unknown.items() if column not in told})
         told.update(done.unknown)
-        say(f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}  {done.rows:,} rows of {done.records:,} records in {done.rounds:,} rounds, {done.rejects:,} rejected")
+        say(f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}  {_landed(done)}")
 
     done = follow(committer, source, every_s=every_s, round_bytes=round_bytes, stop=stop, options=beam, pieces=ranges, heard=heard,
                   failed=lambda error: say(f"wattlake: {error}\n  it is tried again"), withheld=Omissions().tell,
                   asked=lambda what: say(f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}  {what}"))
-    say(f"stopped: {done.rows:,} rows of {done.records:,} records in {done.rounds:,} rounds, {done.rejects:,} rejected, {done.failures:,} rounds failed")
+    say(f"stopped: {_landed(done)}, {amount(done.failures, 'round')} failed")
 
 
 @run_app.command(epilog=_EPILOG)
@@ -213,3 +216,7 @@ def account(beam: BeamOptions = None, config: ConfigOption = None, lake: LakeOpt
             take_over: TakeOverOption = False) -> None:
     """Account for what has landed: energy, emissions and embodied carbon of all that has changed."""
     _work(config, lake, None, form, beam, landing=False, accounting=True, until=until, take_over=take_over)
+
+
+def _landed(done: Followed) -> str:
+    return f"{amount(done.rows, 'row')} of {amount(done.records, 'record')} in {amount(done.rounds, 'round')}, {done.rejects:,} rejected"

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from wattlake_contracts.amount import amount
+
 #: So many bad rows of a record are rejects of their own; the next one stands for all that follow, too.
 TOLD_ROWS = 100
 
@@ -22,4 +24,7 @@ class RowReject(NamedTuple):
     @property
     def told(self) -> str:
         """Why, and for how many it stands."""
-        return f"{self.reason}; {self.others} later rows of this record cannot be used either, and are not told one by one" if self.others else self.reason
+        if not self.others:
+            return self.reason
+        untold = "is not told" if self.others == 1 else "are not told one by one"
+        return f"{self.reason}; {amount(self.others, 'later row')} of this record cannot be used either, and {untold}"

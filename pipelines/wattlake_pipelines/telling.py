@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from wattlake_contracts import config as configuration
+from wattlake_contracts.amount import amount
 from wattlake_contracts.commands import itself
 from wattlake_contracts.layout import ALIAS
 from wattlake_contracts.log_address import FileLog, KafkaLog, lake_root
@@ -30,11 +31,11 @@ class Progress:
 
     def landed(self, records: int, rows: int) -> None:
         """After each round of landing: what has landed so far."""
-        self._show(f"landed {records:,} records, {rows:,} rows ({rows / max(time.monotonic() - self._began, 1e-3):,.0f} rows/s)")
+        self._show(f"landed {amount(records, 'record')}, {amount(rows, 'row')} ({rows / max(time.monotonic() - self._began, 1e-3):,.0f} rows/s)")
 
     def accounted(self, done: int, total: int) -> None:
         """While it is accounted for: how many of the pieces that have changed are made anew."""
-        self._show(f"accounted for {done:,} of {total:,} pieces of the books" if done < total else "writing it down")
+        self._show(f"accounted for {done:,} of {amount(total, 'piece')} of the books" if done < total else "writing it down")
 
     def done(self) -> None:
         """Take the line away."""
@@ -89,7 +90,7 @@ def tell_unknown(unknown: Mapping[tuple[str, str], int]) -> None:
     """Say which columns were left out because this version does not know them, a line for each kind."""
     by_kind: dict[str, list[str]] = {}
     for (kind, column), rows in sorted(unknown.items()):
-        by_kind.setdefault(kind, []).append(f"{column!r} of {rows:,} rows")
+        by_kind.setdefault(kind, []).append(f"{column!r} of {amount(rows, 'row')}")
     for kind, columns in by_kind.items():
         say(f"{kind}: columns that this version does not know were left out: {', '.join(columns)}. Who sends them is newer than this Wattlake, or they are "
             "misspelt; upgrade it here to keep them")
@@ -107,11 +108,11 @@ def landed_line(landed: Landed, seconds: float) -> str:
     if not landed.rounds:
         return "landed     nothing: there is nothing new on the log"
     rejected = f"{landed.rejects:,} rejected" if landed.rejects else "none rejected"
-    return f"landed     {landed.rows:,} rows of {landed.records:,} records, {rejected}, in {seconds:,.1f} s"
+    return f"landed     {amount(landed.rows, 'row')} of {amount(landed.records, 'record')}, {rejected}, in {seconds:,.1f} s"
 
 
 def accounted_line(accounted: Accounted, seconds: float) -> str:
     """What accounting did, as a sentence."""
     if not accounted.elements:
         return "accounted  nothing: nothing has changed that the books rest on"
-    return f"accounted  {accounted.rows:,} rows of facts made anew, in {seconds:,.1f} s"
+    return f"accounted  {amount(accounted.rows, 'row')} of facts made anew, in {seconds:,.1f} s"

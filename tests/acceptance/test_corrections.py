@@ -28,11 +28,11 @@ def test_a_correction_can_be_taken_back(world: Any) -> None:
     assert _grams(world, wrong)[0] == 999
     grams, said = _grams(world, right)
     assert grams == 999  # the same file counts once
-    assert "1 rows of grid were imported before and count once" in said
+    assert "1 of 1 row of grid already imported, each counted once" in said
     assert "--again" in said
     grams, said = _grams(world, right, "--again")
     assert grams == 300
-    assert "1 of 1 rows of grid imported" in said
+    assert "1 of 1 row of grid imported" in said
 
 
 def test_a_job_without_an_end_ends_at_its_start_and_lease_until_its_end_is_told(world: Any) -> None:

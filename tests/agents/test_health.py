@@ -258,6 +258,7 @@ def test_a_topic_that_takes_nothing_is_an_illness_though_the_others_flow() -> No
     found = ailments(beat_at(NOW, shipping=shipping), NOW)
     assert [ailment.cause for ailment in found] == ["holds_back", "holds_back"]
     assert found[0].text == "12 records wait for w.jobs, and only these, the oldest for 5 min: it is not there"
+    assert found[1].text == "1 record waits for w.nodes, and only this for 1 s: it is not granted"
     kept = msgspec.structs.replace(shipping, held=[], error="records of w.jobs, which takes none, cannot be set apart: No space left on device")
     assert ailments(beat_at(NOW, shipping=kept), NOW) == [("holds_back", f"some records wait, and only these: {kept.error}")]
     assert msgspec.json.decode(msgspec.json.encode(shipping), type=ShippingState) == shipping

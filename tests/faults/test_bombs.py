@@ -94,7 +94,7 @@ def test_messages_of_very_many_bad_rows_are_told_by_a_few_rejects_and_the_follow
     produce(server, topic, batch("none", 1, packed("none", [message(0, job(7))])))
     here = world(topics)
     here.follow()
-    until(lambda: "1 rows of 6 records" in here.follower.said.read_text() or not here.follower.runs(), "all has landed", 240)
+    until(lambda: "1 row of 6 records" in here.follower.said.read_text() or not here.follower.runs(), "all has landed", 240)
     assert here.follower.runs(), here.follower.said.read_text()[-3000:]
     peak = peak_bytes(here.follower.process.pid)
     assert here.follower.stop() == 0

@@ -12,6 +12,7 @@ from at_work import Agent, until
 from lakes import rows
 from oracles import Identity, check_conserved, holes
 from topics import Topics
+from wattlake_contracts.amount import amount
 from wattlake_contracts.filelog import cursor
 from wattlake_contracts.filelog.format import HEADER_BYTES
 from wattlake_contracts.filelog.partition import segments
@@ -84,7 +85,7 @@ def test_a_spool_that_was_damaged_while_its_agent_was_dead_loses_what_is_told_an
         return str(found[0]) if found else ""
 
     until(lambda: all(place in told() for place in expected), f"each place is told: {expected}")
-    assert f"{len(gone)} records of the spool could not be read" in told()
+    assert f"{amount(len(gone), 'record')} of the spool could not be read" in told()
     assert agent.stop() == 0
     assert here.follower.stop() == 0, here.follower.said.read_text()[-3000:]
     check_conserved(here.lake, here.topics, [agent.spool], tmp_path, damaged=len(gone))

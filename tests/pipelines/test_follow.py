@@ -65,7 +65,7 @@ def test_what_comes_to_a_file_log_is_accounted_for_until_it_is_stopped(tmp_path:
     log, lake, said = Log(tmp_path / "log"), tmp_path / "lake", tmp_path / "said"
     reading(log, 0)
     with following(f"file:{log.root}", "unused.", lake) as process:
-        until(said, "1 rows of 1 records")
+        until(said, "1 row of 1 record")
         reading(log, 1)
         until(said, "2 rows of 2 records")
         assert stop(process) == 0
@@ -90,7 +90,7 @@ def test_brokers_that_are_killed_and_come_back_are_followed_on(own_kafka: Callab
     reading(log, 0)
     topics.ship(log.root)
     with following(kafka.address, topic_prefix, lake) as process:
-        until(said, "1 rows of 1 records")
+        until(said, "1 row of 1 record")
         kafka.brokers[0].kill()
         until(said, "it is tried again")
         kafka.brokers[0].restart(120)
@@ -109,7 +109,7 @@ def test_a_gap_ends_it_with_what_is_gone(kafka: Kafka, topic_prefix: str, tmp_pa
     reading(log, 0)
     topics.ship(log.root)
     with following(kafka.address, topic_prefix, lake) as process:
-        until(said, "1 rows of 1 records")
+        until(said, "1 row of 1 record")
         process.send_signal(signal.SIGSTOP)
         for i in range(1, 6):
             reading(log, i)

@@ -125,7 +125,7 @@ def test_the_command_that_shows_the_rejects_can_be_pasted(tmp_path: Path) -> Non
     Log(log).put("sites", [{"site": "a", "zone": "DE", "pue": 0.5}])
     done = wattlake("land", "--log", f"file:{log}")
     assert done.returncode == 4
-    command = done.stderr.splitlines()[-1].partition("see them with: ")[2]
+    command = done.stderr.splitlines()[-1].partition("see why with: ")[2]
     shown = subprocess.run([*shlex.split(command), "--format", "csv"], capture_output=True, text=True, check=False, timeout=60)
     assert shown.returncode == 0, shown.stderr
     assert "pue" in shown.stdout

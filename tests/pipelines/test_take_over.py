@@ -26,7 +26,7 @@ def test_a_frozen_follower_is_named_and_then_shut_out(tmp_path: Path) -> None:
     with (tmp_path / "said").open("w") as said, subprocess.Popen([*command, "--follow", "--every", "0.5"], stdout=said, stderr=said) as follower:
         try:
             deadline = time.monotonic() + 90
-            while "1 rows of 1 records" not in (tmp_path / "said").read_text():
+            while "1 row of 1 record" not in (tmp_path / "said").read_text():
                 assert time.monotonic() < deadline
                 time.sleep(0.1)
             follower.send_signal(signal.SIGSTOP)

@@ -51,8 +51,8 @@ class Topics:
         try:
             return ship(root, self.log, self.config)
         except NotAllShippedError as error:
-            told = re.match(r"([0-9]+) records could not be read, at [^;]*$", error.what)
-            if told is None or int(told[1]) > missing:
+            told = re.match(r"([0-9,]+) records? could not be read, at [^;]*$", error.what)
+            if told is None or int(told[1].replace(",", "")) > missing:
                 raise
             return error.shipped
 

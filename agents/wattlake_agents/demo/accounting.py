@@ -10,6 +10,7 @@ from wattlake_agents.demo.process import wait_until, wattlake
 from wattlake_agents.demo.settings import NODE, SITE, STORE
 from wattlake_agents.demo.stage import Stage, StepError
 from wattlake_agents.jobs.announcer import Announcer
+from wattlake_contracts.amount import amount
 from wattlake_contracts.errors import INCOMPLETE, WattlakeError
 
 _FIRST_READING_S = 30.0
@@ -58,7 +59,7 @@ def finish(stage: Stage) -> str:
     beat = health.load(stage.folder.state)
     if beat is None or beat.lost_rows or beat.pending_records:
         raise StepError("the agent has lost readings or did not write them all", stage.log)
-    return f"{beat.rows:,} rows written, {beat.cpu_s:.2f} s of CPU time used by it, none lost"
+    return f"{amount(beat.rows, 'row')} written, {beat.cpu_s:.2f} s of CPU time used by it, none lost"
 
 
 def run(stage: Stage) -> str:
@@ -67,13 +68,13 @@ def run(stage: Stage) -> str:
     phases = json.loads(stage.wattlake("sql", "--format", "json", _ENERGY))
     total = sum(row["j"] or 0 for row in phases)
     by_phase = ", ".join(f"{row['phase']} {'unknown' if row['j'] is None else format(row['j'], '.0f')}" for row in phases)
-    return f"{done['rows']:,} rows landed, none rejected; {total:.0f} J: {by_phase}"
+    return f"{amount(done['rows'], 'row')} landed, none rejected; {total:.0f} J: {by_phase}"
 
 
 def check(stage: Stage) -> str:
     """Quality gates and invariants; a broken one stops the demo, a warning does not."""
     warnings = len(json.loads(stage.wattlake("check", "--format", "json")))
-    return f"no rule broken, {warnings} {'warning' if warnings == 1 else 'warnings'}"
+    return f"no rule broken, {amount(warnings, 'warning')}"
 
 
 def report(stage: Stage) -> str:

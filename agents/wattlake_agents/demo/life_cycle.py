@@ -11,6 +11,7 @@ from wattlake_agents.demo.settings import NODE, SITE, STORE
 from wattlake_agents.demo.stage import Stage, StepError
 from wattlake_agents.demo.workload.ask import call
 from wattlake_agents.demo.workload.train import DIVERGED
+from wattlake_contracts.amount import amount
 
 BASE, TUNED = "tiny-text", "tiny-text-service"
 _LABELS = {"team": "demo", "project": "wattlake-demo", "user": "demo"}
@@ -31,7 +32,7 @@ def data(stage: Stage) -> str:
     stage.wattlake("record", "transfer", *options(
         id="demo-corpus", ts=moved["began_ms"], bytes=moved["bytes"], medium="lan", from_site=STORE, to_site=SITE, job="demo-data",
         model=BASE, dataset="corpus", duration_s=moved["seconds"]))
-    return f"{moved['bytes'] / 1e6:.1f} MB moved over loopback, {moved['lines']:,} lines kept"
+    return f"{moved['bytes'] / 1e6:.1f} MB moved over loopback, {amount(moved['lines'], 'line')} kept"
 
 
 def experiments(stage: Stage) -> str:

@@ -7,6 +7,8 @@ import time
 from datetime import UTC, datetime
 from pathlib import Path
 
+from wattlake_contracts.amount import amount
+
 _BEGIN, _END = "-----BEGIN CERTIFICATE-----", "-----END CERTIFICATE-----"
 _DAY_S = 86_400.0
 #: A certificate that ends within this is told of before it ends.
@@ -61,5 +63,5 @@ def validity(not_after_s: float) -> str:
     """Until when, in words."""
     days = days_left(not_after_s)
     when = datetime.fromtimestamp(not_after_s, UTC).strftime("%Y-%m-%d %H:%M UTC")
-    span = f"{abs(days):.0f} days" if abs(days) >= 2 else f"{abs(days) * 24:.0f} hours"
+    span = amount(round(abs(days)), "day") if abs(days) >= 2 else amount(round(abs(days) * 24), "hour")
     return f"expired {span} ago, on {when}" if days < 0 else f"valid for {span}, until {when}"

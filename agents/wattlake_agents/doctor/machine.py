@@ -10,6 +10,7 @@ from pathlib import Path
 from wattlake_agents.doctor.finding import Finding, failed, not_tried, ok
 from wattlake_agents.log.standing import spool_backlog
 from wattlake_agents.state import state_dir
+from wattlake_contracts.amount import amount
 from wattlake_contracts.config import Config
 from wattlake_contracts.errors import WattlakeError
 
@@ -71,7 +72,7 @@ def writing(config: Config, root: Path, *, spool: bool) -> Finding:
     limit_mib = config.agent.spool_max_mib
     parts = [f"{size / 2**20:.1f} MiB of at most {limit_mib}" if spool else "can be written" if root.is_dir() else "is not there yet, and can be made"]
     if spool:
-        parts.append(f"{waiting} records are not on Kafka yet")
+        parts.append(f"{amount(waiting, 'record', 'are')} not on Kafka yet")
     parts.append(f"{free_mib} MiB free on the disk")
     room_mib = limit_mib - size // 2**20
     step = f"there is no room for all {limit_mib} MiB: free some, or set agent.spool_max_mib lower" if free_mib < room_mib else ""

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from wattlake_agents.doctor.finding import Finding, failed, not_tried, ok
 from wattlake_agents.log.brokers import UNKNOWN_TOPIC, Brokers, Topic
 from wattlake_agents.log.topic_set import SIZE
+from wattlake_contracts.amount import amount
 from wattlake_contracts.config import LEAST_RECORD_BYTES, KafkaConfig
 from wattlake_contracts.kinds import TOPICS as NAMES
 
@@ -40,7 +41,7 @@ def probe(cluster: Brokers, config: KafkaConfig, role: str) -> Iterator[Finding]
     if lacking := [t.name for t in there if right not in t.rights]:
         yield failed(RIGHTS, all_of_them, f"this principal may not {may} (it lacks {right}): {', '.join(lacking)}", grant)
     else:
-        yield ok(RIGHTS, all_of_them, f"{right} and DESCRIBE on {len(there)} topics")
+        yield ok(RIGHTS, all_of_them, f"{right} and DESCRIBE on {amount(len(there), 'topic')}")
     if role == "agent":
         yield from _limits(cluster, config, there)
 

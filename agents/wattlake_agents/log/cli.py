@@ -10,6 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
+from wattlake_contracts.amount import amount
 from wattlake_contracts.config import Config, load
 from wattlake_contracts.errors import FAILED, INCOMPLETE, UsageError, WattlakeError
 from wattlake_contracts.kinds import TOPICS
@@ -266,7 +267,7 @@ def status(config: ConfigOption = None, log: LogOption = None,
     spool = spool_root(settings, log)
     if spool.is_dir():
         waiting, size = standing.spool_backlog(spool)
-        say(f"the spool in {spool} holds {waiting} records that are not on Kafka yet ({size} bytes with those that are)")
+        say(f"the spool in {spool} holds {amount(waiting, 'record')} not on Kafka yet ({amount(size, 'byte')} with those that are)")
     if not found.any:
         say(f"there are no topics {settings.kafka.prefix}*: make them with `wattlake log init`")
         raise typer.Exit(FAILED)

@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 
 from wattlake_agents.log.payload import PayloadReader, Row
+from wattlake_contracts.amount import amount
 from wattlake_contracts.record import Record
 
 #: What of a row is shown on a line.
@@ -57,7 +58,7 @@ class Entry:
     def text(self) -> str:
         """As people read it: a line of what it is, and a line for each row."""
         when = _instant(self.time_ms if not self.reason or self.logged_ms is None else self.logged_ms)
-        rows = "" if self.rows is None else f"  {self.rows} row{'' if self.rows == 1 else 's'}"
+        rows = "" if self.rows is None else f"  {amount(self.rows, 'row')}"
         named = f"  {self.kind} {self.version}  {self.id}" if self.kind else ""
         lines = [f"{when}  {self.partition} @ {self.offset}{named}{rows}  {self.size_bytes} B{'  signed' if self.signed_with else ''}"]
         if self.reason:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from wattlake_agents.log.brokers import UNKNOWN_TOPIC, Brokers, Topic
 from wattlake_agents.log.topic_set import RETENTION, days
+from wattlake_contracts.amount import amount
 from wattlake_contracts.errors import WattlakeError
 from wattlake_contracts.filelog import cursor
 from wattlake_contracts.filelog.partition import partitions, segments
@@ -45,9 +46,11 @@ class Standing:
         behind = sum(p.in_sync < p.replicas for p in topic.partitions)
         leaderless = sum(p.leader < 0 for p in topic.partitions)
         if leaderless:
-            self.amiss.append(f"{topic.name}: {leaderless} of {len(topic.partitions)} partitions have no leader: nothing can be written to them or read")
+            self.amiss.append(f"{topic.name}: {leaderless} of {amount(len(topic.partitions), 'partition')} {'has' if leaderless == 1 else 'have'} no leader: "
+                             "nothing can be written to them or read")
         elif behind:
-            self.amiss.append(f"{topic.name}: {behind} of {len(topic.partitions)} partitions are on fewer brokers than they should be")
+            self.amiss.append(f"{topic.name}: {behind} of {amount(len(topic.partitions), 'partition')} {'is' if behind == 1 else 'are'} "
+                             "on fewer brokers than should be")
         held = sum(end - first for (name, _), (first, end) in offsets.items() if name == topic.name)
         state = "no leader" if leaderless else "under-replicated" if behind else "ok"
         return (topic.name, state, len(topic.partitions), topic.replication, behind, leaderless, held, days(retention))

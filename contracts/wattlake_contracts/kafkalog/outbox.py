@@ -11,6 +11,7 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from wattlake_contracts.amount import amount
 from wattlake_contracts.config import KafkaConfig
 from wattlake_contracts.errors import WattlakeError
 from wattlake_contracts.filelog.partition import partitions
@@ -58,7 +59,7 @@ def shipping_line() -> Callable[[int], None] | None:
         nonlocal shown
         if time.monotonic() - shown > 0.1 or not waiting:
             shown = time.monotonic()
-            print(f"\r  to Kafka: {waiting:,} records wait \x1b[K" if waiting else "\r\x1b[K", end="", file=sys.stderr, flush=True)
+            print(f"\r  to Kafka: {amount(waiting, 'record', 'wait')} \x1b[K" if waiting else "\r\x1b[K", end="", file=sys.stderr, flush=True)
 
     return show
 
@@ -85,7 +86,7 @@ def ship(root: Path, log: KafkaLog, config: KafkaConfig, progress: Callable[[int
             if shipper.acked > acked:
                 heard, acked = time.monotonic(), shipper.acked
             if time.monotonic() - heard > PATIENCE_S:
-                raise WattlakeError(f"{waiting} records could not be shipped: {shipper.trouble or 'no acknowledgement'}", subject=str(log),
+                raise WattlakeError(f"{amount(waiting, 'record')} could not be shipped: {shipper.trouble or 'no acknowledgement'}", subject=str(log),
                                     next_step="see what is wrong with `wattlake log status`, then run the same command again: nothing counts twice")
             if not busy:
                 shipper.wake.wait(0.05)
@@ -107,15 +108,17 @@ def _missing(root: Path, shipper: Shipper) -> Iterator[tuple[str, str]]:
     disk = f"see that the disk of {root} is sound"
     if shipper.damaged:
         places = ", ".join(f"{place} ({records})" for place, records, _ in islice(shipper.damages, _NAMED)) or "unknown places"
-        yield f"{shipper.damaged} records could not be read, at {places}{' and more' if len(shipper.damages) > _NAMED else ''}", disk
+        yield f"{amount(shipper.damaged, 'record')} could not be read, at {places}{' and more' if len(shipper.damages) > _NAMED else ''}", disk
     if shipper.lost:
-        yield f"{shipper.lost} records were deleted before they could be read", disk
+        yield f"{amount(shipper.lost, 'record', 'were')} deleted before {'it' if shipper.lost == 1 else 'they'} could be read", disk
     if shipper.refused:
         # the folder that they are kept in may be gone at once
         why = shipper.refusal.partition("; kept in ")[0]
-        yield f"{shipper.refused} records were {why} ({_named(root, shipper.refused)})", "raise max.message.bytes of the topics (`wattlake log init --alter`)"
+        yield f"{amount(shipper.refused, 'record', 'were')} {why} ({_named(root, shipper.refused)})", \
+            "raise max.message.bytes of the topics (`wattlake log init --alter`)"
     if shipper.set_aside:
-        yield f"{shipper.set_aside} records are of kinds that this version does not know: {shipper.state.unknown_kinds}", "use the version that wrote them"
+        yield (f"{amount(shipper.set_aside, 'record', 'are')} of kinds that this version does not know: {shipper.state.unknown_kinds}",
+               "use the version that wrote them")
 
 
 def _named(root: Path, count: int) -> str:

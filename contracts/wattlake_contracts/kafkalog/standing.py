@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import msgspec
 
+from wattlake_contracts.amount import amount
+
 #: So long an acknowledgement may take.
 _QUIET_MS = 10_000
 
@@ -52,4 +54,4 @@ class ShippingState(msgspec.Struct):
 
 def held_said(held: list[HeldTopic]) -> str:
     """Which topics hold records back, and why, on one line; '' if none does."""
-    return "; ".join(f"{one.records} records wait for {one.topic}, and only these: {one.why}" for one in held)
+    return "; ".join(f"{amount(one.records, 'record', 'wait')} for {one.topic}, and only {'this' if one.records == 1 else 'these'}: {one.why}" for one in held)

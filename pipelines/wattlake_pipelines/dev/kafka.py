@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
+from wattlake_contracts.amount import amount
 from wattlake_contracts.errors import UsageError, WattlakeError
 from wattlake_pipelines.dev.folder import ServerFolder, how_to_delete, write_private
 from wattlake_pipelines.dev.jars import class_path
@@ -125,7 +126,7 @@ class Kafka:
         self._wanted_secured = secured
         self.secured = self._is_secured(made)
         if made and brokers is not None and brokers != len(made["ports"]):
-            raise UsageError(f"was made with {len(made['ports'])} brokers, not {brokers}", subject=str(self.folder),
+            raise UsageError(f"was made with {amount(len(made['ports']), 'broker')}, not {brokers}", subject=str(self.folder),
                              next_step=f"leave --brokers out, give another --dir, or {how_to_delete(self.folder)}")
         count = len(made["ports"]) if made else brokers or 1
         self.cluster_id = str(made["cluster_id"]) if made else _new_id()

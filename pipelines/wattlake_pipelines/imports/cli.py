@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from wattlake_contracts.amount import amount
 from wattlake_contracts.commands import itself
 from wattlake_contracts.config import load
 from wattlake_contracts.errors import INCOMPLETE, UsageError, WattlakeError
@@ -116,7 +117,7 @@ def _progress(name: str) -> Iterator[Callable[[int], None]]:
     from rich.console import Console
 
     with Console(stderr=True).status(f"{name} …") as status:
-        yield lambda rows: status.update(f"{name}: {rows:,} rows")
+        yield lambda rows: status.update(f"{name}: {amount(rows, 'row')}")
 
 
 def _row(outcome: Outcome) -> tuple[object, ...]:
@@ -126,8 +127,8 @@ def _row(outcome: Outcome) -> tuple[object, ...]:
 def _tell(outcome: Outcome) -> None:
     done = "would be imported" if outcome.dry_run else "imported"
     if outcome.known:
-        done = "were imported before and count once"
-    say(f"{outcome.file}: {outcome.accepted:,} of {outcome.rows:,} rows of {outcome.kind} {done}, {outcome.rejected:,} rejected")
+        done = "already imported, each counted once"
+    say(f"{outcome.file}: {outcome.accepted:,} of {amount(outcome.rows, 'row')} of {outcome.kind} {done}, {outcome.rejected:,} rejected")
     if outcome.known and not outcome.dry_run:
         say("  nothing changes, even if others have corrected them since: --again tells them anew")
     for reject in outcome.reasons:
@@ -137,4 +138,5 @@ def _tell(outcome: Outcome) -> None:
     for line in (*outcome.contradictions, *outcome.lacking):
         say(f"  {line}")
     if outcome.ahead:
-        say(f"  {outcome.ahead:,} rows lie more than 24 h ahead of this machine's clock: landing will reject them; check the times")
+        say(f"  {amount(outcome.ahead, 'row', 'lie')} more than 24 h ahead of this machine's clock: landing will reject "
+            f"{'it' if outcome.ahead == 1 else 'them'}; check the times")

@@ -8,6 +8,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from wattlake_contracts.amount import amount
 from wattlake_contracts.kind import Kind
 from wattlake_pipelines.land.write_book import LEASE_MS
 
@@ -17,7 +18,7 @@ def lacking(table: pa.Table, kind: Kind) -> list[str]:
 
     table: accepted rows with stored names.
     """
-    return [f"{rows:,} {'row has' if rows == 1 else 'rows have'} {what}" for count, what in _OF.get(kind.name, ()) if (rows := count(table))]
+    return [f"{amount(rows, 'row', 'have')} {what}" for count, what in _OF.get(kind.name, ()) if (rows := count(table))]
 
 
 def _given(table: pa.Table, name: str) -> np.ndarray:

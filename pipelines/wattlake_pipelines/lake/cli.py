@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from wattlake_contracts import config as configuration
+from wattlake_contracts.amount import amount
 from wattlake_contracts.errors import FAILED
 from wattlake_contracts.log_address import lake_root
 from wattlake_contracts.options import ConfigOption, FormatOption, LakeOption, TakeOverOption, check_format, emit, say
@@ -71,7 +72,7 @@ def verify(config: ConfigOption = None, lake: LakeOption = None, form: FormatOpt
         with Committer(root, take_over=take_over) as committer:
             checked, faults = compare(committer)
     emit(["path", "what"], [[f.path, f.what] for f in faults], form)
-    say(f"{checked} files checked, {len(faults)} faults")
+    say(f"{amount(checked, 'file')} checked, {amount(len(faults), 'fault')}")
     if faults:
         say("restore the files named from a backup, or make the lake again from the log")
         raise typer.Exit(FAILED)

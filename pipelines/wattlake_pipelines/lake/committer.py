@@ -14,6 +14,7 @@ import duckdb
 import pyarrow.parquet as pq
 
 from wattlake_contracts import schema
+from wattlake_contracts.amount import amount
 from wattlake_contracts.errors import WattlakeError
 from wattlake_contracts.layout import ALIAS, STAGING, catalogue, data_file, data_name
 from wattlake_contracts.table import Table
@@ -278,7 +279,7 @@ class Committer:
             if not path.is_file() or path.stat().st_size != file.size_bytes or file_sha256(path) != file.sha256:
                 raise CommitRefusedError("a staged file is missing or altered", subject=file.staged, next_step="run the same command again")
             if pq.read_metadata(path).num_rows != file.rows:
-                raise CommitRefusedError(f"a staged file does not hold the {file.rows} rows it was said to", subject=file.staged,
+                raise CommitRefusedError(f"a staged file does not hold the {amount(file.rows, 'row')} it was said to", subject=file.staged,
                                     next_step="run the same command again")
         stands: dict[tuple[str, str], int] = {}
         for log, partition, start, end in sorted(manifest.positions):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from pathlib import Path
 
+from wattlake_contracts.amount import amount
 from wattlake_contracts.kafkalog.message import BY_PLACE
 from wattlake_contracts.layout import ALIAS
 from wattlake_contracts.tables import SET_ASIDE
@@ -33,16 +34,16 @@ def status(lake: Path) -> tuple[list[str], list[list[object]], list[str]]:
         missing = connection.execute(_MISSING, [BY_PLACE]).fetchall()
     finally:
         connection.close()
-    remarks = [f"layout {about['lake_version']}, {about['shards']} shard(s)"]
+    remarks = [f"layout {about['lake_version']}, {amount(int(about['shards']), 'shard')}"]
     if last is not None:
         remarks.append(f"last commit: {last[0]} at {_utc(last[1])}" + (f"; data up to {_utc(last[2])}" if last[2] is not None else ""))
-    remarks.append(f"{waiting} marks wait to be accounted: run `wattlake account`" if waiting else "everything landed is accounted for")
+    remarks.append(f"{amount(waiting, 'mark', 'wait')} to be accounted: run `wattlake account`" if waiting else "everything landed is accounted for")
     if missing:
         shown = ", ".join(f"{node}: {count:,}" for node, count in missing[:_MOST_NODES]) + (", …" if len(missing) > _MOST_NODES else "")
-        remarks.append(f"{sum(count for _, count in missing):,} records are missing between those that landed ({shown}): still on their way, or lost with a "
-                       "topic that was deleted, a spool that was full or damaged, or a write that failed")
+        remarks.append(f"{amount(sum(count for _, count in missing), 'record', 'are')} missing between those that landed ({shown}): still on "
+                       "the way, or lost with a topic that was deleted, a spool that was full or damaged, or a write that failed")
     if aside:
-        remarks.append(f"{aside} records are of kinds that this version does not know: upgrade Wattlake, and the next landing takes them up")
+        remarks.append(f"{amount(aside, 'record', 'are')} of kinds that this version does not know: upgrade Wattlake, and the next landing takes them up")
     return ["table", "rows", "files", "bytes"], [list(row) for row in rows], remarks
 
 

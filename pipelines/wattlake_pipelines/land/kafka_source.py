@@ -10,6 +10,7 @@ from typing import Any
 
 import crc32c
 
+from wattlake_contracts.amount import amount
 from wattlake_contracts.config import KafkaConfig
 from wattlake_contracts.errors import WattlakeError
 from wattlake_contracts.filelog.format import encode_meta
@@ -241,8 +242,8 @@ def _gap(whole: KafkaRange, position: int) -> GapError:
     """What is told where a partition does not hold what comes next."""
     subject = f"{whole.config.prefix}{whole.topic} partition {whole.number}"
     if position < whole.start:
-        return GapError(f"offsets {position} to {whole.start} ({whole.start - position} records) are gone: the topic dropped them before they were landed",
-                        subject=subject,
+        return GapError(f"offsets {position} to {whole.start} ({amount(whole.start - position, 'record')}) are gone: the topic dropped them before they "
+                        "were landed", subject=subject,
                         next_step="land what is left with --accept-gap, which records the gap in rejects; then give the topic more retention")
     return GapError(f"it ends at offset {whole.end}, and was landed up to {position} already: it has lost its end, and what came since may stand where "
                     "other records were", subject=subject,

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import msgspec
 import pyarrow as pa
 
+from wattlake_contracts.amount import amount
 from wattlake_contracts.errors import WattlakeError
 from wattlake_pipelines.lake.manifest import Span
 from wattlake_pipelines.land.source import Range
@@ -73,7 +74,8 @@ def proven(ranges: Sequence[Range], read: Sequence[RangeRead], written: Collecti
     pieces = [name for r in read for name in r.pieces]
     if sorted(pieces) != sorted(written):
         lost = set(pieces) - set(written)
-        what = f"{len(lost)} of {len(pieces)} pieces of readings were read and not written" if lost else "pieces of readings were written that no range made"
+        what = f"{len(lost)} of {amount(len(pieces), 'piece')} of readings {'was' if len(lost) == 1 else 'were'} read and not written" if lost else \
+             "pieces of readings were written that no range made"
         raise UnprovenError(what, subject=asked[0][0] if asked else "", next_step=_AGAIN)
     return tuple(asked)
 

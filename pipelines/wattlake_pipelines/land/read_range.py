@@ -12,6 +12,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from wattlake_contracts.amount import amount
 from wattlake_contracts.kafkalog.message import BY_EVENT
 from wattlake_contracts.kind import Kind
 from wattlake_contracts.kinds import KINDS, READINGS
@@ -86,14 +87,14 @@ class _Rejects:
         self.weight.reject(len(damage.raw))
         at = f" ({damage.segment} at byte {damage.position})" if damage.segment else ""
         self.rows.append({"kind": None, "place": f"{where.partition} offset {damage.offset}{at}",
-                          "reason": f"{damage.records} records lost: {damage.reason}" if damage.lost else damage.reason,
+                          "reason": f"{amount(damage.records, 'record')} lost: {damage.reason}" if damage.lost else damage.reason,
                           "body": base64.b64encode(damage.raw).decode(),
                           "writer": None, "boot": None, "seq": None, "appended_ms": None})
 
     def gone(self, where: Range) -> None:
         """Records that the log gave up before they were landed, or its end that it lost."""
         stood = where.start - where.gone
-        reason = (f"{where.gone} records lost: the log had dropped them before they were landed; give it more room or land more often" if where.gone > 0 else
+        reason = (f"{amount(where.gone, 'record')} lost: dropped by the log before landing; give it more room or land more often" if where.gone > 0 else
                   f"the log had lost its end: it ended at {where.start} and had been landed up to {stood}; what came before {where.start} and after that "
                   "loss is not landed")
         self.rows.append({"kind": None, "place": f"{where.partition} offset {min(stood, where.start)}", "reason": reason,

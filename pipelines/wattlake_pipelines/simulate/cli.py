@@ -14,6 +14,7 @@ from typing import Annotated
 
 import typer
 
+from wattlake_contracts.amount import amount
 from wattlake_contracts.commands import itself
 from wattlake_contracts.config import data_home, load
 from wattlake_contracts.errors import UsageError
@@ -87,7 +88,7 @@ def simulate(
         summary = write(root, options, writers=writers, progress=advance, limit_bytes=record_limit(address, settings.kafka))
     took = max(time.monotonic() - begun, 1e-9)
     emit(_COLUMNS, ((t.node, t.site or None, t.lives, t.records, t.readings, t.jobs, t.leaves_mj) for t in summary.nodes), form)
-    say(f"{summary.records} records, {summary.readings} readings, {summary.payload_bytes} bytes in {address}: "
+    say(f"{amount(summary.records, 'record')}, {amount(summary.readings, 'reading')}, {amount(summary.payload_bytes, 'byte')} in {address}: "
         f"{took:.1f} s, {summary.readings / took / 1e6:.2f} million readings a second")
     if others := sorted(p for p in before if not p.startswith(f"{PARTITION}.")):
         say(f"this log holds what others wrote as well ({', '.join(others[:3])}{' …' if len(others) > 3 else ''}): "

@@ -96,4 +96,4 @@ def test_a_topic_that_is_missing_and_what_waits_in_the_spool_are_told(call: Call
     assert done.returncode == 4
     assert f"{topic_prefix}usage,missing,,,,,," in done.stdout
     assert f"{topic_prefix}usage: there is no such topic" in done.stderr
-    assert "holds 3 records that are not on Kafka yet" in done.stderr
+    assert "holds 3 records not on Kafka yet" in done.stderr

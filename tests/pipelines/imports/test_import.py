@@ -73,7 +73,7 @@ def test_every_kind_and_form_lands_on_the_log_in_stored_units(run_import, csv_fi
     assert ran.rows(kind) == [expected]
     assert ran.rows("rejects") == []
     assert ran.summary[0]["rows"] == ran.summary[0]["accepted"] == 1
-    assert "1 of 1 rows" in ran.err
+    assert "1 of 1 row of" in ran.err
 
 
 def test_the_columns_are_exactly_those_of_the_design() -> None:

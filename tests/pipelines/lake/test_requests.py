@@ -83,7 +83,7 @@ def test_the_command_has_a_follower_make_its_changes_which_goes_on(tmp_path: Pat
 
     try:
         follower.start()
-        until(lambda: "1 rows of 1 records" in follower.said.read_text(), "it lands")
+        until(lambda: "1 row of 1 record" in follower.said.read_text(), "it lands")
         done = key("add", "n1", A, "--from", "2026-01-01", "--format", "csv")
         assert (done.returncode, "it is asked to do this between two rounds" in done.stderr) == (0, True), done.stderr
         assert done.stdout.splitlines()[1].startswith(f"n1,{A},2026-01-01T00:00:00.000Z,,")
@@ -123,7 +123,7 @@ def test_a_follower_killed_in_the_middle_and_the_next_one_do_it_once(step: str, 
     try:
         follower.start()
         until(lambda: request_files.answer_to(lake, name) is not None, "the next one answers")
-        until(lambda: "1 rows of 1 records" in follower.said.read_text(), "it goes on")
+        until(lambda: "1 row of 1 record" in follower.said.read_text(), "it goes on")
         assert follower.stop() == 0
     finally:
         follower.end()

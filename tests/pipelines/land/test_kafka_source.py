@@ -120,7 +120,7 @@ def test_a_topic_that_is_made_anew_goes_on_without_a_stop(topics: Topics, tmp_pa
         admin.delete_topics([topics.prefix + "readings"])
     monkeypatch.setattr(outbox, "PATIENCE_S", 3.0)
     readings(log, 1, start=10)
-    with pytest.raises(WattlakeError, match="1 records could not be shipped"):
+    with pytest.raises(WattlakeError, match="1 record could not be shipped"):
         topics.ship(tmp_path / "log")
     topics.create("readings")
     readings(log, 2, start=11)

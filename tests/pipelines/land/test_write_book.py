@@ -40,7 +40,7 @@ def told(draw: st.DrawFn) -> tuple[dict, list[list[tuple]], list[tuple]]:
 def _part(written: dict, read: list[tuple]) -> bytes:
     """A range in which these records were read; rows without a workload were rejected."""
     records = [{"kind": "usage", "writer": w, "boot": b, "seq": s, "appended_ms": at, "crc": at} for (w, b, s), at in read]
-    good, bad = [], [{"kind": None, "place": "p offset 7", "reason": "1 records lost: torn", "body": ""}]
+    good, bad = [], [{"kind": None, "place": "p offset 7", "reason": "1 record lost: torn", "body": ""}]
     for key in read:
         (writer, boot, seq), at = key
         own = {"writer": writer, "boot": boot, "seq": seq, "appended_ms": at, "crc": at}

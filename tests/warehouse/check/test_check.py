@@ -186,7 +186,7 @@ def test_counters_that_were_told_otherwise_at_one_instant_are_warned_of(tmp_path
     with open_lake(tmp_path / "lake") as connection:
         found = connection.execute(gate.query).fetchall()
     at = "2025-10-09 09:00"
-    assert found == [(f"n gpu0: in 1 hours from {at}",), (f"serving of m: at 1 instants from {at[:-2]}01",)]
+    assert found == [(f"n gpu0: in 1 hour from {at}",), (f"serving of m: at 1 instant from {at[:-2]}01",)]
 
 
 def test_a_long_example_is_cut_in_a_table_and_whole_elsewhere() -> None:

@@ -49,7 +49,7 @@ def test_a_table_cut_at_the_limit_says_so_on_stderr(lake: Path, tmp_path: Path) 
 def test_a_result_cut_unasked_is_incomplete(lake: Path) -> None:
     done = run("SELECT range FROM range(10001)", "--format", "csv", lake=lake)
     assert len(done.stdout.splitlines()) == 10_001
-    assert "cut at 10000 rows" in done.stderr
+    assert "cut at 10,000 rows" in done.stderr
     assert done.returncode == 4
 
 

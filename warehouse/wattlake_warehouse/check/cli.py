@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from wattlake_contracts import config as configuration
+from wattlake_contracts.amount import amount
 from wattlake_contracts.errors import GATE_FAILED, WattlakeError
 from wattlake_contracts.log_address import lake_root
 from wattlake_contracts.options import ConfigOption, FormatOption, LakeOption, check_format, emit, say
@@ -50,13 +51,13 @@ def check(
         for number, (gate, found) in enumerate(run_gates(connection, chosen, folder), 1):
             outcomes += found
             if sys.stderr.isatty():
-                say(f"  {number}/{len(chosen)} {gate.name}: {sum(not o.ok for o in found)} of {len(found)} rules broken")
+                say(f"  {number}/{len(chosen)} {gate.name}: {sum(not o.ok for o in found)} of {amount(len(found), 'rule')} broken")
     shown = [o for o in outcomes if every or not o.ok]
     columns = ["gate", "columns", "rule", "blocking", "ok", "rows", "unexpected", "example", "why"]
     emit(columns, [line(o, form) for o in shown], form)
     broken = [o for o in outcomes if not o.ok and o.blocking]
     warned = [o for o in outcomes if not o.ok and not o.blocking]
-    say(f"{len(outcomes)} rules: {len(broken)} broken, {len(warned)} warnings. Data Docs: {folder / SITE / 'index.html'}")
+    say(f"{amount(len(outcomes), 'rule')}: {len(broken)} broken, {amount(len(warned), 'warning')}. Data Docs: {folder / SITE / 'index.html'}")
     if broken:
         say("next: look at the rows named; `wattlake lake verify` tells whether a file was altered")
         raise typer.Exit(GATE_FAILED)

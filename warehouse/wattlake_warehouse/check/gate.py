@@ -118,11 +118,12 @@ INVARIANTS: tuple[Gate, ...] = (
              blocking=False),
     )),
     Gate("conflicts", """
-        SELECT concat(node, ' ', device, ': in ', count(DISTINCT start_ms // 3600000), ' hours from ',
-                      strftime(make_timestamp(min(start_ms) * 1000), '%Y-%m-%d %H:%M')) AS told_twice
+        SELECT concat(node, ' ', device, ': in ', count(DISTINCT start_ms // 3600000), ' hour', if(count(DISTINCT start_ms // 3600000) = 1, '', 's'),
+                      ' from ', strftime(make_timestamp(min(start_ms) * 1000), '%Y-%m-%d %H:%M')) AS told_twice
         FROM fact_energy WHERE list_contains(string_split(flags, ','), 'conflict') GROUP BY node, device
         UNION ALL
-        SELECT concat('serving of ', model, ': at ', count(*), ' instants from ', strftime(make_timestamp(min(ts_ms) * 1000), '%Y-%m-%d %H:%M'))
+        SELECT concat('serving of ', model, ': at ', count(*), ' instant', if(count(*) = 1, '', 's'),
+                      ' from ', strftime(make_timestamp(min(ts_ms) * 1000), '%Y-%m-%d %H:%M'))
         FROM (SELECT model, ts_ms FROM raw_serving GROUP BY model, node, job, site, unit, epoch, ts_ms
               HAVING count(DISTINCT (requests, tokens_in, tokens_out, tokens_cached, units)) > 1) GROUP BY model""", (
         Rule("none", ("told_twice",), "two values of a counter at one instant: the greater is taken, whichever came last: two writers, or a correction?",

@@ -10,6 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
+from wattlake_contracts.amount import amount
 from wattlake_contracts.config import data_home, load
 from wattlake_contracts.errors import INCOMPLETE, UsageError
 from wattlake_contracts.log_address import lake_root
@@ -79,7 +80,7 @@ def _ask(session: Session, query: str, form: str) -> bool:
     result = session.ask(query)
     _print(result.columns, result.rows, form)
     if result.cut:
-        say(f"cut at {session.limits.rows} rows: raise --limit for more")
+        say(f"cut at {amount(session.limits.rows, 'row')}: raise --limit for more")
     return result.cut
 
 
