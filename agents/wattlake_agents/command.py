@@ -15,6 +15,7 @@ from typing import Any
 import typer
 from typer.core import TyperCommand, TyperGroup
 
+from wattlake_agents.closed_output import CLOSED, closed
 from wattlake_contracts.commands import Command, how_to_install
 from wattlake_contracts.config import unknown_variables
 from wattlake_contracts.errors import FAILED, WattlakeError
@@ -114,13 +115,19 @@ class _Interrupts:
 
 
 def main() -> None:
-    """Run the command line; an error the user can mend is two lines, anything else asks for --debug. Ctrl-C is told by the exit code alone."""
+    """Run the command line; an error the user can mend is two lines, anything else asks for --debug.
+
+    Ctrl-C, and a reader of the output that goes away, are told by the exit code alone.
+    """
     debug = "--debug" in sys.argv or bool(os.environ.get("WATTLAKE_DEBUG"))
     interrupts = _Interrupts()
     try:
         try:
             app(prog_name="wattlake")
-        except SystemExit:
+        except SystemExit as ended:
+            # click takes every broken pipe for that of its output
+            if isinstance(ended.__context__, BrokenPipeError):
+                raise ended.__context__ from None
             # little output is written only now; were it left to Python's own end, that would tell of a pipe without a reader
             sys.stdout.flush()
             raise
@@ -133,11 +140,9 @@ def main() -> None:
             sys.exit(INTERRUPTED)
         print(f"wattlake: {error}", file=sys.stderr)
         sys.exit(error.exit_code)
-    except BrokenPipeError:
-        # the reader of a pipe went away (`| head`): not an error, and stdout must not be flushed again
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(FAILED)
     except Exception as error:
+        if isinstance(error, BrokenPipeError) and closed():
+            sys.exit(CLOSED)
         if debug:
             raise
         if interrupts.came:

@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 
 WATTLAKE = Path(sys.executable).with_name("wattlake")
+#: As a shell tells of a tool that SIGPIPE ended.
+CLOSED = 141
 
 
 def wattlake(*arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
@@ -41,7 +43,7 @@ def test_nothing_asked_for_is_a_mistake_of_usage_that_shows_the_help() -> None:
     assert "Commands:" in done.stdout + done.stderr
 
 
-@pytest.mark.parametrize("arguments", [("--version",), ("agent", "status", "--format", "json")])
+@pytest.mark.parametrize("arguments", [("--version",), ("--help",), ("agent", "status", "--format", "json")])
 def test_a_reader_that_goes_away_is_no_error_to_be_told_of(tmp_path: Path, arguments: tuple[str, ...]) -> None:
     # an unbuffered process would not have its output lie until its end
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
@@ -51,6 +53,16 @@ def test_a_reader_that_goes_away_is_no_error_to_be_told_of(tmp_path: Path, argum
     assert done.stderr is not None
     done.stdout.close()
     said = done.stderr.read()
-    assert done.wait(30) == 1
+    assert done.wait(30) == CLOSED
     assert "Error" not in said
     assert "Exception" not in said
+
+
+def test_a_pipe_that_is_not_its_output_is_an_error_that_is_told() -> None:
+    done = subprocess.run([sys.executable, "-c", """
+from wattlake_agents import command
+def hung_up(**_): raise BrokenPipeError(32, "Broken pipe")
+command.app = hung_up
+command.main()"""], capture_output=True, text=True, check=False, timeout=60)
+    assert done.returncode == 1
+    assert done.stderr.startswith("wattlake: Broken pipe\n")

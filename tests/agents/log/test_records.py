@@ -96,7 +96,7 @@ def test_a_reader_that_goes_away_ends_it_quietly(wattlake: Path, home: dict[str,
     assert dump.stdout is not None
     assert dump.stderr is not None
     dump.stdout.close()
-    assert dump.wait(60) == 1
+    assert dump.wait(60) == 141
     assert dump.stderr.read() == ""
     dump.stderr.close()
 

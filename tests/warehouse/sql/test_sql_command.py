@@ -53,6 +53,17 @@ def test_a_result_cut_unasked_is_incomplete(lake: Path) -> None:
     assert done.returncode == 4
 
 
+def test_a_reader_that_has_enough_is_no_error(lake: Path) -> None:
+    question = "SELECT repeat('x', 100) FROM range(10000)"
+    asked = subprocess.Popen([*COMMAND, "sql", question, "--lake", lake], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    assert asked.stdout is not None
+    assert asked.stderr is not None
+    assert asked.stdout.readline()
+    asked.stdout.close()
+    assert asked.stderr.read() == ""
+    assert asked.wait(60) == 141
+
+
 def test_control_characters_cannot_command_the_terminal(lake: Path) -> None:
     done = run("SELECT chr(27) || '[2J' AS a, 'x' || chr(10) || 'y' AS b", lake=lake)
     assert "\x1b" not in done.stdout
