@@ -27,6 +27,8 @@ Headers = Sequence[tuple[str, bytes | None]]
 _SCHEMA = "urn:wattlake:"
 _TYPE = "org.wattlake."
 _KIND = re.compile(r"[a-z][a-z0-9_]{0,63}")
+#: The version of CloudEvents that is understood, of which ours are too. Who tells none is taken to mean it.
+SPEC = "1.0"
 STRUCTURED = "application/cloudevents+json"
 BATCH = "application/cloudevents-batch+json"
 #: What the boot begins with of a message that is not ours: known by its event's source and id, or by where it stands.
@@ -62,6 +64,7 @@ class _Envelope(msgspec.Struct):
 
     id: str
     source: str
+    specversion: str = SPEC
     type: str = ""
     dataschema: str = ""
     time: str = ""
@@ -83,7 +86,7 @@ def to_message(record: Record) -> tuple[bytes, bytes, list[tuple[str, bytes]]]:
     meta = record.meta
     when = _EPOCH + timedelta(milliseconds=told_ms(record.appended_ms))
     return meta.node.encode(), bytes(record.payload), [
-        ("ce_specversion", b"1.0"), ("ce_id", record.ce_id.encode()), ("ce_source", b"/wattlake"),
+        ("ce_specversion", SPEC.encode()), ("ce_id", record.ce_id.encode()), ("ce_source", b"/wattlake"),
         ("ce_type", f"{_TYPE}{meta.kind}".encode()), ("ce_dataschema", f"{_SCHEMA}{meta.kind}:{meta.version}".encode()),
         ("ce_time", when.isoformat(timespec="milliseconds").replace("+00:00", "Z").encode()), ("content-type", meta.content_type.encode()),
     ]
@@ -137,7 +140,9 @@ def _meta_of_ours(topic: str, writer: bytes, *fixed: tuple[str, bytes]) -> Meta 
     """What all messages of a writer of ours and kind have in common; None if they are to be looked at one by one."""
     said = _texts(fixed)
     content_type = said.get("content-type", "")
-    if tuple(name for name, _ in fixed) != (OURS[0], *OURS[2:5], OURS[6]) or content_type.partition(";")[0].strip().lower() in {BATCH, STRUCTURED}:
+    if tuple(name for name, _ in fixed) != (OURS[0], *OURS[2:5], OURS[6]) or said["ce_specversion"] != SPEC:
+        return None
+    if content_type.partition(";")[0].strip().lower() in {BATCH, STRUCTURED}:
         return None
     try:
         kind, version = _kind_and_version(said["ce_dataschema"], said["ce_type"], topic)
@@ -156,6 +161,7 @@ def from_checked(place: Place, key: bytes | None, value: bytes, headers: Headers
         raise UnreadableError(f"a batch of CloudEvents ({BATCH}); send each as a message of its own")
     if plain_type == STRUCTURED:
         return _structured(place, key, value)
+    _refuse_other_spec(said.get("ce_specversion", SPEC))
     kind, version = _kind_and_version(said.get("ce_dataschema", ""), said.get("ce_type", ""), place.topic)
     appended_ms = instant_ms(said.get("ce_time", ""), place.timestamp_ms)
     ce_id = said.get("ce_id", "")
@@ -174,11 +180,17 @@ def _structured(place: Place, key: bytes | None, value: bytes) -> Record:
         payload = base64.b64decode(event.data_base64, validate=True) if event.data_base64 else bytes(event.data)
     except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError, binascii.Error) as error:
         raise UnreadableError(f"not a CloudEvent: {error}") from error
+    _refuse_other_spec(event.specversion)
     if not payload:
         raise UnreadableError("a CloudEvent without data")
     kind, version = _kind_and_version(event.dataschema, event.type, place.topic)
     node, boot, seq = _identity(event.id) if event.source == "/wattlake" else _foreign(place, key, event.source, event.id)
     return Record(Meta(kind, node, boot, version, event.datacontenttype), seq, instant_ms(event.time, place.timestamp_ms), payload)
+
+
+def _refuse_other_spec(version: str) -> None:
+    if version != SPEC:
+        raise UnreadableError(f"a CloudEvent of specversion {version[:40]!r}, where {SPEC} is understood; send it as that")
 
 
 def _texts(headers: Headers) -> Mapping[str, str]:

@@ -130,6 +130,10 @@ def test_a_cloudevent_of_another_writer_is_known_by_source_and_id_wherever_it_st
     ("jobs", b'{"id":"1\\u0000","source":"s","data":{}}', [("content-type", b"application/cloudevents+json")], "the ce_id .* holds a control character"),
     ("jobs", b"{}", [("ce_time", b"2026-01-01T00:00:00")], "has no zone"),
     ("jobs", b"{}", [("ce_time", b"yesterday")], "is not RFC 3339"),
+    ("jobs", b"{}", [("ce_specversion", b"9.9")], "specversion '9.9', where 1.0 is understood"),
+    ("jobs", b"{}", [("CE_SpecVersion", b"")], "specversion '', where 1.0 is understood"),
+    ("jobs", b'{"specversion":"0.3","id":"1","source":"s","data":{}}', [("content-type", b"application/cloudevents+json")],
+     "specversion '0.3', where 1.0 is understood"),
     ("jobs", b"[]", [("content-type", b"application/cloudevents-batch+json")], "send each as a message of its own"),
     ("jobs", b"[]", [("content-type", b"application/cloudevents+json")], "not a CloudEvent"),
     ("jobs", b'{"id":"1","source":"s","data_base64":"%"}', [("content-type", b"application/cloudevents+json")], "not a CloudEvent"),
@@ -140,6 +144,13 @@ def test_a_cloudevent_of_another_writer_is_known_by_source_and_id_wherever_it_st
 def test_what_is_no_record_is_told_why(topic: str, value: bytes | None, headers: list[tuple[str, bytes | None]], said: str) -> None:
     with pytest.raises(UnreadableError, match=said.replace("?", r"\?")):
         from_message(Place(topic, "g", 0, 0, 0), None, value, headers)
+
+
+def test_a_record_with_the_headers_of_ours_is_one_in_their_version_only() -> None:
+    key, value, headers = to_message(Record(Meta("jobs", "n1", "b", "1.0", JSON), 1, 5, b"{}"))
+    assert from_message(PLACE, key, value, headers).ce_id == "n1/b/1"
+    with pytest.raises(UnreadableError, match=r"specversion '1.1', where 1.0 is understood"):
+        from_message(PLACE, key, value, [("ce_specversion", b"1.1"), *headers[1:]])
 
 
 def test_every_kind_has_a_topic_under_the_prefix() -> None:
