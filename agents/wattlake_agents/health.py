@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import NamedTuple
 
@@ -83,15 +84,20 @@ class Ailment(NamedTuple):
 def ailments(beat: Heartbeat, now_ms: int) -> list[Ailment]:
     """Why the agent is not healthy; empty if it is, and of one that was stopped, which is neither.
 
-    An agent that lives but sends nothing is not healthy.
+    An agent that lives but sends nothing is not healthy. Of one that is `dead` all but the first is what was wrong at its last sign of life.
     """
     found: list[Ailment] = []
     if beat.stopped_ms:
         return found
     if not _alive(beat):
-        found.append(Ailment("not_running", f"the agent (pid {beat.pid}) is not running, and was not stopped: start it with `wattlake agent run`"))
+        found.append(Ailment("not_running", f"the agent (pid {beat.pid}) is not running, and was not stopped; its last sign of life was at "
+                                            f"{instant(beat.beat_ms)}: start it with `wattlake agent run`"))
     elif now_ms - beat.beat_ms > _late_ms(beat):
-        found.append(Ailment("hangs", f"its last sign of life is {_ago(now_ms - beat.beat_ms)} old: it hangs; restart it"))
+        found.append(Ailment("hangs", f"its last sign of life is {_ago(now_ms - beat.beat_ms)} old: "
+                                      f"{'it no longer runs, or hangs' if _elsewhere(beat) else 'it hangs'}; restart it"))
+    if dead(beat, now_ms):
+        # that it has done nothing since is no fault of a disk or a broker
+        now_ms = beat.beat_ms
     reads = now_ms - max(beat.last_reading_ms, beat.started_ms) <= 1000 * (5 * beat.interval_s + 3 * beat.beat_s + 5)
     if not reads:
         found.append(Ailment("reads_nothing", f"it reads nothing ({_readers(beat)}): `wattlake agent once` says what can be done"))
@@ -142,13 +148,28 @@ def running(beat: Heartbeat | None, now_ms: int) -> bool:
     return beat is not None and not beat.stopped_ms and _alive(beat) and now_ms - beat.beat_ms <= _late_ms(beat)
 
 
+def dead(beat: Heartbeat, now_ms: int) -> bool:
+    """Whether the agent that left this sign of life does not run, as far as can be told, and was not stopped: what it told is past."""
+    return not beat.stopped_ms and (not _alive(beat) or (_elsewhere(beat) and now_ms - beat.beat_ms > _late_ms(beat)))
+
+
+def instant(ms: int) -> str | None:
+    """An instant as it is told; None for never."""
+    return datetime.fromtimestamp(ms / 1000, UTC).strftime("%Y-%m-%dT%H:%M:%SZ") if ms else None
+
+
 def _late_ms(beat: Heartbeat) -> float:
     return 1000 * (3 * beat.beat_s + 5)
 
 
+def _elsewhere(beat: Heartbeat) -> bool:
+    """Whether it or who asks is in a container, where process ids mean other processes."""
+    return bool(beat.pid_namespace) and beat.pid_namespace != process.pid_namespace()
+
+
 def _alive(beat: Heartbeat) -> bool:
-    if beat.pid_namespace and beat.pid_namespace != process.pid_namespace():
-        return True  # one of them is in a container: only its signs of life can tell
+    if _elsewhere(beat):
+        return True  # only its signs of life can tell
     try:
         os.kill(beat.pid, 0)
     except (ProcessLookupError, OverflowError):

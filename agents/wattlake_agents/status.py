@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import time
-from datetime import UTC, datetime
 from pathlib import Path
 
-from wattlake_agents.health import Heartbeat, ailments, load
+from wattlake_agents.health import Heartbeat, ailments, dead, instant, load
 from wattlake_agents.state import HEARTBEAT, state_dir
 from wattlake_contracts.amount import amount
 from wattlake_contracts.config import AgentConfig
@@ -21,21 +20,23 @@ def report(config: AgentConfig) -> tuple[list[tuple[str, object]], list[str]]:
     if beat is None:
         return [("state_dir", str(folder)), ("state", "none")], [f"no agent has run with the state folder {folder}: start one with `wattlake agent run`"]
     if beat.stopped_ms:
-        said = [f"stopped at {_when(beat.stopped_ms)}: start it with `wattlake agent run`"]
+        said = [f"stopped at {instant(beat.stopped_ms)}: start it with `wattlake agent run`"]
         if beat.pending_records:
             said.append(f"{amount(beat.pending_records, 'record', 'were')} not written: {beat.write_error}")
         return _rows(beat, "stopped"), said
-    ill = ailments(beat, time.time_ns() // 1_000_000)
-    return _rows(beat, "unhealthy" if ill else "healthy"), [f"unhealthy: {ailment.text}" for ailment in ill]
+    now_ms = time.time_ns() // 1_000_000
+    ill, past = ailments(beat, now_ms), dead(beat, now_ms)
+    return _rows(beat, "unhealthy" if ill else "healthy"), [
+        f"{'it told before that' if past and i else 'unhealthy'}: {ailment.text}" for i, ailment in enumerate(ill)]
 
 
 def _rows(beat: Heartbeat, state: str) -> list[tuple[str, object]]:
     return [
         ("state", state), ("node", beat.node), ("pid", None if beat.stopped_ms else beat.pid), ("log", beat.log),
         ("log_bytes", log_bytes(Path(beat.log) / f"agent.{beat.node}")),
-        ("started", _when(beat.started_ms)), ("stopped", _when(beat.stopped_ms)),
-        ("last_sign_of_life", _when(beat.beat_ms)), ("last_reading", _when(beat.last_reading_ms)),
-        ("last_write", _when(beat.last_sync_ms)), ("records_written", beat.records), ("rows_written", beat.rows),
+        ("started", instant(beat.started_ms)), ("stopped", instant(beat.stopped_ms)),
+        ("last_sign_of_life", instant(beat.beat_ms)), ("last_reading", instant(beat.last_reading_ms)),
+        ("last_write", instant(beat.last_sync_ms)), ("records_written", beat.records), ("rows_written", beat.rows),
         *_shipping_rows(beat),
         ("records_waiting", beat.pending_records), ("records_lost", beat.lost_records), ("rows_lost", beat.lost_rows),
         ("readings_left_out", sum(r.left_out for r in beat.readers)),
@@ -51,11 +52,11 @@ def _shipping_rows(beat: Heartbeat) -> list[tuple[str, object]]:
         return []
     return [
         ("ships_to", shipping.log), ("shipping", shipping.state), ("backlog_records", shipping.backlog_records), ("backlog_bytes", shipping.backlog_bytes),
-        ("oldest_unacked", _when(shipping.oldest_unacked_ms)), ("last_acknowledged", _when(shipping.last_ack_ms)),
-        ("nothing_acknowledged_since", _when(shipping.silent_since_ms)),
+        ("oldest_unacked", instant(shipping.oldest_unacked_ms)), ("last_acknowledged", instant(shipping.last_ack_ms)),
+        ("nothing_acknowledged_since", instant(shipping.silent_since_ms)),
         ("records_acknowledged", shipping.acked_records), ("records_refused", shipping.refused_records), ("records_damaged", shipping.damaged_records),
         ("records_unknown", shipping.unknown_records), ("records_held", sum(one.records for one in shipping.held)),
-        ("topics_held", [f"{one.topic} ({one.records} since {_when(one.since_ms)}): {one.why}" for one in shipping.held]),
+        ("topics_held", [f"{one.topic} ({one.records} since {instant(one.since_ms)}): {one.why}" for one in shipping.held]),
         ("connections_made_anew", shipping.rebuilt), ("shipping_error", shipping.error or None),
     ]
 
@@ -66,7 +67,3 @@ def log_bytes(partition: Path) -> int:
         return sum(path.stat().st_size for path in partition.iterdir() if path.suffix == ".wlog")
     except OSError:
         return 0
-
-
-def _when(ms: int) -> str | None:
-    return datetime.fromtimestamp(ms / 1000, UTC).strftime("%Y-%m-%dT%H:%M:%SZ") if ms else None

@@ -50,12 +50,18 @@ def gone() -> int:
 FAILING = ReaderHealth("rapl", "failing", [], 0, 0, 9, ["zone: energy_uj may not be read by this user\n  next: run as root"])
 CASES: list[tuple[dict[str, Any], list[str], str]] = [
     ({}, [], ""),
-    ({"pid": 0}, ["not_running"], "is not running, and was not stopped: start it"),
+    ({"pid": 0}, ["not_running"], "is not running, and was not stopped; its last sign of life was at 2023-11-14T22:13:19Z: start it"),
+    # that nothing is read, written or sent since is no other illness; what was wrong before is
+    ({"pid": 0, "beat_ms_s": 3600, "last_reading_ms_s": 3600, "last_sync_ms_s": 3620, "started_ms_s": 7200, "pending_records": 2}, ["not_running"], "start it"),
+    ({"pid": 0, "beat_ms_s": 3600, "last_reading_ms_s": 3601, "last_sync_ms_s": 3620, "started_ms_s": 7200, "write_error": "no space"},
+     ["not_running", "write_failed"], "the last write failed: no space"),
+    ({"pid": 0, "pid_namespace": 1, "beat_ms_s": 3600, "last_reading_ms_s": 3600, "last_sync_ms_s": 3620, "started_ms_s": 7200}, ["hangs"],
+     "it no longer runs, or hangs"),
     # one that was stopped is neither well nor ill
     ({"pid": 0, "stopped_ms": NOW, "pending_records": 3, "write_error": "no space"}, [], ""),
     # in another namespace no process id means anything, and only signs of life tell
     ({"pid": 0, "pid_namespace": 1}, [], ""),
-    ({"pid": 0, "pid_namespace": 1, "beat_ms_s": 36}, ["hangs"], "it hangs"),
+    ({"pid": 0, "pid_namespace": 1, "beat_ms_s": 36}, ["hangs"], "or hangs"),
     ({"beat_ms_s": 36, "last_reading_ms_s": 36}, ["hangs"], "36 s old: it hangs"),
     ({"beat_ms_s": 34}, [], ""),
     ({"last_reading_ms_s": 41}, ["reads_nothing"], "it reads nothing (rapl reading)"),
@@ -120,6 +126,19 @@ def test_status_says_since_when_nothing_is_acknowledged_before_it_is_an_illness(
     expected = None if since_s is None else datetime.fromtimestamp((now_ms - 1000 * since_s) / 1000, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     assert said["nothing_acknowledged_since"] == expected
     assert said["shipping_error"] == (shipping.error or None)
+
+
+def test_of_an_agent_that_died_what_it_told_last_is_past(wattlake: Path, machine: Any, state: Path) -> None:
+    state.mkdir()
+    shipping = msgspec.structs.replace(SHIPPING, beat_ms=NOW, last_ack_ms=NOW - 3_000_000, oldest_unacked_ms=NOW - 3_000_000, backlog_records=1,
+                                       error="a broker cannot be reached")
+    (state / HEARTBEAT).write_bytes(msgspec.json.encode(beat_at(NOW, pid=gone(), shipping=shipping)))
+    done = subprocess.run([wattlake, "agent", "status", "--format", "json"], env=machine.environment(state), capture_output=True, text=True)
+    assert done.returncode == 1
+    first, then = done.stderr.splitlines()
+    assert first.startswith("unhealthy: the agent (pid ")
+    assert "is not running, and was not stopped; its last sign of life was at 2023-11-14T22:13:19Z: start it" in first
+    assert then == "it told before that: it sends nothing to kafka:k1:9092 (1 record waits): a broker cannot be reached"
 
 
 @pytest.mark.parametrize(("waiting", "says"), [(0, ""), (7, "7 records were not written: no space")])
