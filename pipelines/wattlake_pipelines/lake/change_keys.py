@@ -25,9 +25,10 @@ _TRY_S, _LOOK_S = 5.0, 0.1
 def change_keys(lake: Path, change: Change, *, take_over: bool = False, patience_s: float = PATIENCE_S, told: Callable[[str], None] | None = None) -> None:
     """Make a change of the book of keys; where another committer holds the lake, let it do so between two of its rounds.
 
-    told: hears that it is waited for. Errors as of keys.add, keys.end and keys.waive, whoever makes the change;
+    told: hears that it is waited for. Errors as of keys.check, before anybody is asked, and of keys.add, keys.end and keys.waive, whoever makes the change;
     AtWorkError if nobody has made it in time, and it is taken back; WattlakeError if it was taken, and not answered.
     """
+    keys.check(change)
     meta.read(lake)
     try:
         with Committer(lake, take_over=take_over) as committer:

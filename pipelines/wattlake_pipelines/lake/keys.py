@@ -58,6 +58,18 @@ class Waive(msgspec.Struct, tag="waive", forbid_unknown_fields=True, frozen=True
 Change = Add | End | Waive
 
 
+def check(change: Change) -> None:
+    """UsageError if it makes no sense, whatever the lake holds: the node's name or the key is none, or the span is empty."""
+    if not change.node or len(change.node.encode()) > MAX_NAME_BYTES or control_character(change.node) is not None:
+        raise UsageError("is no name of a node", subject=repr(change.node[:100]), next_step="give it as agent.node has it")
+    if isinstance(change, Waive):
+        return
+    if change.public_key is not None:
+        public_key(change.public_key)
+    if isinstance(change, Add) and change.valid_from_ms is not None and change.valid_to_ms is not None and change.valid_from_ms >= change.valid_to_ms:
+        raise UsageError("a key that ends before it begins signs nothing", subject=change.public_key, next_step="give another --from or --to")
+
+
 def make(committer: Committer, change: Change, request: str = "") -> None:
     """Make a change. request: by which its commit is told from others, where it is asked for by another process. Errors as of add, end and waive."""
     if isinstance(change, Add):
@@ -77,13 +89,9 @@ def is_made(committer: Committer, request: str) -> bool:
 def add(committer: Committer, node: str, public: str, valid_from_ms: int | None, valid_to_ms: int | None, *, request: str = "") -> None:
     """From now on the node's records must be signed, and may be with this key where they were written down in [valid_from_ms, valid_to_ms).
 
-    None: without bound. UsageError if the node's name or the key is none, or the span is empty.
+    None: without bound. UsageError as of check.
     """
-    if not node or len(node.encode()) > MAX_NAME_BYTES or control_character(node) is not None:
-        raise UsageError("is no name of a node", subject=repr(node[:100]), next_step="give it as agent.node has it")
-    public_key(public)
-    if valid_from_ms is not None and valid_to_ms is not None and valid_from_ms >= valid_to_ms:
-        raise UsageError("a key that ends before it begins signs nothing", subject=public, next_step="give another --from or --to")
+    check(Add(node, public, valid_from_ms, valid_to_ms))
     # what is landed from now on is checked here
     need_cryptography()
     _write(committer, node, public, valid_from_ms, valid_to_ms, required=True, request=request)

@@ -100,7 +100,8 @@ def test_the_command_has_a_follower_make_its_changes_which_goes_on(tmp_path: Pat
         follower.end()
     said = follower.said.read_text()
     assert said.count("asked to add a key of node 'n1': done") == 1, said
-    assert "asked to add a key of node 'n1': refused, " in said
+    assert "a key of node 'n2': refused, " in said
+    assert "a key of node 'n1': refused, " not in said, "what makes no sense is not asked"
     jan, feb = 1_767_225_600_000, 1_769_904_000_000
     assert rows(lake, HELD) == [("n1", A, jan, None, True), ("n1", A, jan, feb, True), ("n1", None, None, None, False)]
     assert left(lake) == []
@@ -144,6 +145,20 @@ def test_a_change_that_nobody_comes_to_is_taken_back(tmp_path: Path) -> None:
         answer_requests(committer)
         assert committer.query(HELD).fetchall() == []
     assert left(lake) == []
+
+
+@pytest.mark.parametrize(("change", "why"), [
+    (keys.Add("n1", "rubbish", None, None), "no public key"), (keys.Add("", A, None, None), "no name of a node"),
+    (keys.Add("n1", A, T0, T0), "ends before it begins"), (keys.End("n1", "rubbish", T0), "no public key"), (keys.Waive(""), "no name of a node"),
+])
+def test_what_makes_no_sense_is_refused_before_a_follower_is_asked(change: keys.Change, why: str, tmp_path: Path) -> None:
+    lake, heard = tmp_path / "lake", []
+    with Committer(lake):
+        request_files.make_folder(lake)
+        with pytest.raises(UsageError, match=why):
+            change_keys(lake, change, told=heard.append)
+    assert heard == []
+    assert list((lake / REQUESTS).iterdir()) == []
 
 
 def test_one_who_is_interrupted_asks_no_more(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -383,7 +398,7 @@ def test_rounds_keep_their_distance_while_a_request_cannot_be_answered(tmp_path:
 def test_the_errors_are_those_of_a_change_that_is_made_directly(tmp_path: Path) -> None:
     lake = tmp_path / "lake"
     stop = threading.Event()
-    wrong = keys.Add("n1", "rubbish", None, None)
+    wrong = keys.End("n1", A, T0)
     with Committer(lake) as committer:
         with pytest.raises(UsageError) as directly:
             keys.make(committer, wrong)
