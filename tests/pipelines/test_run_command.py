@@ -120,6 +120,14 @@ def test_another_log_in_the_same_lake_is_told_once(simulated: Path, tmp_path: Pa
     assert "another log" not in wattlake("land", "--log", f"file:{other}", "--lake", lake).stderr
 
 
+def test_columns_that_no_kind_has_are_told_and_the_rest_of_the_row_lands(tmp_path: Path) -> None:
+    Log(tmp_path / "log").put("sites", [{"site": "a", "zone": "DE", "pue": 1.5, "colour": "red"}])
+    done = wattlake("land", "--log", f"file:{tmp_path / 'log'}", "--lake", tmp_path / "lake")
+    assert done.returncode == 0, done.stderr
+    assert "1 row of 1 record, none rejected" in done.stdout
+    assert "sites: columns that this version does not know were left out: 'colour' of 1 row." in done.stderr
+
+
 def test_the_command_that_shows_the_rejects_can_be_pasted(tmp_path: Path) -> None:
     log = tmp_path / "a folder" / "log"
     Log(log).put("sites", [{"site": "a", "zone": "DE", "pue": 0.5}])
