@@ -102,5 +102,5 @@ def test_messages_of_very_many_bad_rows_are_told_by_a_few_rejects_and_the_follow
     assert peak < ROOM_BYTES
     assert rows(here.lake, "SELECT job FROM lake.raw_jobs") == [("j7",)]
     assert rows(here.lake, "SELECT count(*) FROM lake.rejects") == [(1 + 4 * 101,)]
-    assert rows(here.lake, "SELECT count(*) FROM lake.rejects WHERE reason LIKE '%; 289899 later rows of this record%'") == [(4,)]
+    assert rows(here.lake, "SELECT count(*) FROM lake.rejects WHERE reason LIKE '%; 289,899 later rows of this record%'") == [(4,)]
     assert rows(here.lake, "SELECT reason FROM lake.rejects WHERE seq = 0") == [("more than 300000 rows in one JSON record",)]
