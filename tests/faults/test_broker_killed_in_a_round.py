@@ -14,6 +14,7 @@ from lakes import rows
 from logs import Log
 from oracles import check_conserved
 from topics import Topics
+from wattlake_contracts.amount import amount
 from wattlake_contracts.layout import STAGING
 from wattlake_pipelines.dev.kafka import Kafka
 from wattlake_pipelines.land.pipeline import SEEN_FILE
@@ -40,7 +41,7 @@ def test_a_follower_tells_soon_that_the_broker_is_gone_and_goes_on_when_it_is_ba
         topics.ship(log.root)
 
     def landed() -> bool:
-        return f"{shipped:,} rows of {shipped:,} records" in follower.said.read_text()
+        return f"{amount(shipped, 'row')} of {amount(shipped, 'record')}" in follower.said.read_text()
 
     ship(1)
     here.follow()

@@ -86,7 +86,7 @@ def test_records_of_many_bad_rows_take_little_memory(row: bytes, tmp_path: Path)
 
 def stands_for(reason: object) -> int:
     """The rows that a reject tells of."""
-    return 1 + sum(map(int, re.findall(r"; (\d+) later rows of this record cannot be used either", str(reason))))
+    return 1 + sum(map(int, re.findall(r"; (\d+) later rows? of this record cannot be used either", str(reason))))
 
 
 def test_bad_rows_are_told_up_to_a_hundred_and_counted_beyond(tmp_path: Path) -> None:
