@@ -293,8 +293,7 @@ READING_BOUNDS = Table(
 DIRTY = Table(
     "dirty", "book", "What must be accounted again: a key, the span touched and why.",
     (
-        text("cause", "readings, jobs, nodes, sites, grid, embodied, transfers, serving; energy or emissions, of what accounting has left for its next commit",
-             required=True),
+        text("cause", "readings, jobs, nodes, sites, grid, embodied, transfers, serving", required=True),
         text("key", "node, site, zone or sku", required=True),
         Column("from_ms", READINGS.column("ts_ms").type, "start of the span touched", "ms", True),
         Column("to_ms", READINGS.column("ts_ms").type, "end of the span touched", "ms", True),

@@ -23,8 +23,6 @@ from wattlake_pipelines.worker_error import cause
 
 #: A round takes no more than this of the log, so that a backlog is worked off in steps that each end in a commit.
 ROUND_BYTES = 64 * 2**20
-#: So much is accounted for between two landings: some ten seconds, where much was told late.
-_ACCOUNTED_READINGS = 60_000_000
 #: So many commits make so many small files; upkeep makes them few again.
 _MAINTAIN_ROUNDS = 40
 _KEEP_DAYS = 7.0
@@ -76,7 +74,8 @@ def follow(committer: Committer, source: Source, *, every_s: float, round_bytes:
                 done.unknown.update(landed.unknown)
                 behind, untold = behind or landed.rounds > 0, untold or landed.rounds > 0
                 if behind:
-                    behind = account(committer, options=options, readings=_ACCOUNTED_READINGS).waits
+                    account(committer, options=options)
+                    behind = False
                     done.rounds += 1
                     if done.rounds % _MAINTAIN_ROUNDS == 0:
                         maintain(committer, keep_days=_KEEP_DAYS)

@@ -145,28 +145,6 @@ def test_what_landed_is_accounted_for_though_nothing_more_comes(tmp_path: Path, 
     assert rows(lake, "SELECT sum(energy_mj)::BIGINT FROM lake.fact_energy") == [(5000,)]
 
 
-def test_what_one_accounting_leaves_is_accounted_for_by_the_next_ones_though_nothing_comes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    log, lake, ends = Log(tmp_path / "log"), tmp_path / "lake", threading.Event()
-    for day in range(4):
-        for i in (0, 1):
-            reading(log, 86_400 * day + i)
-    really, left = follow.account, []
-
-    def watched(committer: Committer, **options: Any) -> Any:
-        found = really(committer, **options)
-        left.append(found.waits)
-        if not found.waits:
-            ends.set()
-        return found
-
-    monkeypatch.setattr(follow, "account", watched)
-    monkeypatch.setattr(follow, "_ACCOUNTED_READINGS", 1)
-    with Committer(lake) as committer:
-        follow.follow(committer, FileSource(log.root), every_s=0.1, round_bytes=2**20, stop=ends)
-    assert left == [True, True, True, False]
-    assert rows(lake, "SELECT count(DISTINCT start_ms // 86_400_000), (SELECT count(*) FROM lake.dirty) FROM lake.fact_energy") == [(4, 0)]
-
-
 def test_what_fails_in_a_worker_is_told_with_its_cause_and_tried_again(failing_calls: Path, tmp_path: Path) -> None:
     log, lake, said, armed = Log(tmp_path / "log"), tmp_path / "lake", tmp_path / "said", tmp_path / "armed"
     reading(log, 0)

@@ -38,8 +38,8 @@ class Books:
             self.connection.execute(schema.ddl(table, ALIAS))
         self._batch = 0
 
-    def land_and_account(self, told: Sequence[Told], readings: int | None = None) -> None:
-        """One run after these records have come. readings: as of `account`, so that older days may be left."""
+    def land_and_account(self, told: Sequence[Told]) -> None:
+        """One run after these records have come."""
         folder = self.lake / uuid4().hex
         log = write(folder / "log", told)
         ranges = plan(log, {}, 2**30)
@@ -63,12 +63,8 @@ class Books:
                 watermark = max(watermark, *(int(p.runs.ts_ms.max()) for p in pieces))
         self.commit(Manifest("land", folder.name, tuple(files), replaced=tuple((f.table, f.day_ms, f.shard) for f in files if f.table == "seen"),
                              dirty=tuple(dirty), watermark_ms=watermark))
-        self.account(readings)
-
-    def account(self, readings: int | None = None) -> bool:
-        """Account once more; whether anything is left."""
         with patch.object(accounting, "account_pipeline", _one_by_one):
-            return accounting.account(self, readings=readings).waits  # type: ignore[arg-type]
+            accounting.account(self)  # type: ignore[arg-type]
 
     def attempt(self) -> _Attempt:
         """As of a Committer."""
@@ -121,16 +117,11 @@ def _one_by_one(elements: Sequence[DayElement | SpreadElement], staging: Path, a
 
 
 def at_once_and_bit_by_bit(folder: Path, told: list[Told], steps: int, seed: int) -> tuple[Books, Books]:
-    """Books of all the records at once, and those of the same in another order, in so many steps, on two shards.
-
-    Of the steps of odd seeds each accounts for the newest dirty day only, as a follower may, and the rest comes at the end.
-    """
+    """Books of all the records at once, and those of the same in another order, in so many steps, on two shards."""
     whole, piecemeal = Books(folder / "whole"), Books(folder / "piecemeal", shards=2)
     whole.land_and_account(told)
     order = shuffled(told, seed)
     size = max(1, -(-len(order) // steps))
     for at in range(0, len(order), size):
-        piecemeal.land_and_account(order[at : at + size], readings=1 if seed % 2 else None)
-    while piecemeal.account(readings=1):
-        pass
+        piecemeal.land_and_account(order[at : at + size])
     return whole, piecemeal

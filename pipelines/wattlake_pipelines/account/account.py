@@ -14,7 +14,6 @@ from wattlake_pipelines.account.day_elements import day_elements, stage_referenc
 from wattlake_pipelines.account.dirty import find_dirty
 from wattlake_pipelines.account.element import DayElement
 from wattlake_pipelines.account.pipeline import account_pipeline
-from wattlake_pipelines.account.portion import Mark, portion
 from wattlake_pipelines.account.references import gather
 from wattlake_pipelines.account.spread import SpreadElement
 from wattlake_pipelines.account.spread_elements import accounted_until, landed_until, spread_elements
@@ -25,19 +24,16 @@ from wattlake_pipelines.lake.manifest import Manifest, StagedFile, stage
 
 @dataclass(frozen=True)
 class Accounted:
-    """What accounting did. opened: raw files that were read. waits: whether some of what has changed is left for the next time."""
+    """What accounting did. opened: raw files that were read."""
 
     elements: int
     rows: int
     opened: tuple[str, ...]
-    waits: bool = False
 
 
 def account(committer: Committer, *, options: Sequence[str] = (), until_ms: int | None = None,
-            progress: Callable[[int, int], None] | None = None, readings: int | None = None) -> Accounted:
+            progress: Callable[[int, int], None] | None = None) -> Accounted:
     """Account for all that has changed since the last time, in one commit; nothing to do, no commit.
-
-    readings: account for the newest days that hold about so many of them, and leave the others marked.
 
     until_ms: embodied emissions accrue to here instead of the data's watermark. progress: hears
     (elements of work done, elements of work) now and then.
@@ -47,17 +43,14 @@ def account(committer: Committer, *, options: Sequence[str] = (), until_ms: int 
     if not connection.execute(f"SELECT count(*) FROM {ALIAS}.dirty").fetchall()[0][0] and watermark == accounted_until(connection):
         return Accounted(0, 0, ())
     with committer.attempt() as (attempt, staging):
-        return _account(committer, staging, attempt, watermark, options, progress, readings)
+        return _account(committer, staging, attempt, watermark, options, progress)
 
 
 def _account(committer: Committer, staging: Path, attempt: str, watermark: int, options: Sequence[str],
-             progress: Callable[[int, int], None] | None, readings: int | None) -> Accounted:
+             progress: Callable[[int, int], None] | None) -> Accounted:
     connection = committer.connection
     now = gather(connection)
     dirty = find_dirty(connection, now)
-    left: tuple[Mark, ...] = ()
-    if readings is not None:
-        dirty, left = portion(connection, dirty, committer.shards, readings)
     stage_references(connection, staging, now, dirty)
     elements: list[DayElement | SpreadElement] = [
         *day_elements(committer, staging, dirty), *spread_elements(connection, committer.lake, staging, now, dirty, watermark)]
@@ -68,8 +61,8 @@ def _account(committer: Committer, staging: Path, attempt: str, watermark: int, 
     files = (*(f for f in made if f.rows), *(f for f in books if f.rows))
     committer.commit(Manifest(
         "account", attempt, files, replaced=tuple(dict.fromkeys((f.table, f.day_ms, f.shard) for f in (*made, *books))),
-        dirty=left, consumed=dirty.consumed, watermark_ms=watermark, rows=sum(f.rows for f in made)))
-    return Accounted(len(elements), sum(f.rows for f in made), tuple(sorted({o for part in parts for o in part.opened})), bool(left))
+        consumed=dirty.consumed, watermark_ms=watermark, rows=sum(f.rows for f in made)))
+    return Accounted(len(elements), sum(f.rows for f in made), tuple(sorted({o for part in parts for o in part.opened})))
 
 
 def _book(name: str, rows: pa.Table, staging: Path, attempt: str) -> StagedFile:

@@ -15,8 +15,6 @@ from wattlake_contracts.layout import ALIAS, HOUR_MS, LONGEST_GAP_MS
 from wattlake_pipelines.account.changes import changed_spans
 from wattlake_pipelines.account.references import FOREVER_MS, References
 
-#: Why hours of a node are marked that were found dirty and left for a later commit, and how deep.
-ENERGY, EMISSIONS = "energy", "emissions"
 #: Whether a reading counts depends on its neighbours, and theirs on theirs: this many readings
 #: beyond a new one are looked at again.
 REACH_READINGS = 4
@@ -53,7 +51,6 @@ def find_dirty(connection: duckdb.DuckDBPyConnection, now: References) -> Dirty:
     execute(f"""
         CREATE OR REPLACE TEMP TABLE energy_dirty AS
         SELECT node, hour_ms FROM reading_hours
-        UNION {_left(ENERGY)}
         UNION
         SELECT node, unnest(range(greatest(s.from_ms, l.from_ms) // {HOUR_MS} * {HOUR_MS}, least(s.to_ms, l.to_ms), {HOUR_MS})) AS hour_ms
         FROM energy_spans s JOIN node_life l ON l.node = s.key WHERE s.from_ms < l.to_ms AND s.to_ms > l.from_ms""")
@@ -65,7 +62,6 @@ def find_dirty(connection: duckdb.DuckDBPyConnection, now: References) -> Dirty:
             FROM zone_spans z JOIN places_now p ON p.zone = z.key WHERE p.start_ms < z.to_ms AND p.end_ms > z.from_ms),
         spans AS (SELECT key AS node, from_ms, to_ms FROM emission_spans UNION ALL FROM by_zone)
         SELECT node, hour_ms FROM energy_dirty
-        UNION {_left(EMISSIONS)}
         UNION
         SELECT s.node, unnest(range(greatest(s.from_ms, l.from_ms) // {HOUR_MS} * {HOUR_MS}, least(s.to_ms, l.to_ms), {HOUR_MS}))
         FROM spans s JOIN node_life l USING (node) WHERE s.from_ms < l.to_ms AND s.to_ms > l.from_ms""")
@@ -74,11 +70,6 @@ def find_dirty(connection: duckdb.DuckDBPyConnection, now: References) -> Dirty:
         execute("SELECT node, hour_ms FROM energy_dirty ORDER BY ALL").to_arrow_table(),
         execute("SELECT node, hour_ms FROM emission_dirty UNION SELECT node, hour_ms FROM energy_dirty ORDER BY ALL").to_arrow_table(),
         consumed, frozenset(m[0] for m in marks))
-
-
-def _left(cause: str) -> str:
-    """A query for the hours that a commit before has left."""
-    return f"SELECT key, unnest(range(from_ms, to_ms, {HOUR_MS})) FROM {ALIAS}.dirty WHERE cause = '{cause}'"
 
 
 def _energy_spans(connection: duckdb.DuckDBPyConnection, now: References) -> list[tuple[str, int, int]]:
