@@ -18,6 +18,8 @@ def choose_allocators() -> None:
     """
     os.environ.setdefault(_ARROW_POOL, "system")
     if _ARENAS not in os.environ:
+        # for the processes of a runner; this one has looked already
+        os.environ[_ARENAS] = str(_ARENAS_AT_MOST)
         # others than glibc have no such call, and no such arenas
         mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
         if mallopt is not None:
