@@ -158,7 +158,7 @@ def test_passwords_are_rotated_and_certificates_expire_and_are_renewed(own_guard
 
 def rounds(follower: Follower) -> int:
     """How often it has told what has landed."""
-    return follower.said.read_text().count(" rounds, ")
+    return follower.said.read_text().count(" rejected")
 
 
 def refusals(follower: Follower) -> int:
