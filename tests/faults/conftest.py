@@ -43,7 +43,7 @@ class World:
         for follower in self.followers:
             follower.start()
         for follower in self.followers:
-            until(lambda: not follower.runs() or " rejected" in follower.said.read_text(), "something lands", 120)  # noqa: B023
+            until(lambda: not follower.runs() or " rejected" in follower.says(), "something lands", 120)  # noqa: B023
             assert follower.runs(), follower.said.read_text()
 
     def alive(self) -> float:

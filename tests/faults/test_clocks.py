@@ -9,44 +9,62 @@ from typing import Any
 
 import pytest
 
-from at_work import until
+from at_work import until, until_live
 from lakes import dump, rows, run
 from logs import Log
-from oracles import check_conserved, seen
+from oracles import check_alive, check_conserved, latest_ms, seen
 from topics import Topics
 from wattlake_pipelines.dev.kafka import Kafka
+from wattlake_pipelines.land.kafka_topics import extents
 
 T0 = 1_760_000_000_000
 HOUR = 3_600_000
 
 
+def fed(topics: Topics) -> int:
+    """How many partitions of readings have anything."""
+    return sum(1 for each in extents(topics.log, topics.config).extents if each.topic == "readings" and each.end)
+
+
 @pytest.mark.slow
-def test_records_of_clocks_that_step_are_landed_and_instants_that_cannot_be_are_rejected(kafka: Kafka, topic_prefix: str, tmp_path: Path) -> None:
+def test_records_of_clocks_that_step_are_landed_and_instants_that_cannot_be_are_rejected(kafka: Kafka, topic_prefix: str, world: Callable[..., Any],
+                                                                                        tmp_path: Path) -> None:
     topics = Topics(kafka.address, topic_prefix, partitions=6)
-    log, lake = Log(tmp_path / "log"), tmp_path / "lake"
+    here, log = world(topics), Log(tmp_path / "log")
+
+    def read(ts_ms: int, energy_mj: int, node: str = "n1", appended_ms: int = T0) -> None:
+        row = {"node": node, "device": "gpu0", "device_kind": "gpu", "ts_ms": ts_ms, "energy_mj": energy_mj}
+        log.put("readings", [row], node=node, appended_ms=appended_ms)
+
+    def lands(what: str, ts_ms: int, node: str = "n1") -> None:
+        topics.ship(log.root)
+        until_live(lambda: latest_ms(here.lake, node) == ts_ms, what)
+
     # when its writer believes it was written: right, an hour off, in 1970, and in nanoseconds
     clocks = [T0, T0 - HOUR, T0 + HOUR, 5_000, 0, T0 * 1_000_000]
     for number in range(60):
-        log.put("readings", [{"node": "n1", "device": "gpu0", "device_kind": "gpu", "ts_ms": T0 + 1000 * number, "energy_mj": 500 * number}],
-                node="n1", appended_ms=clocks[number % len(clocks)] or 1)
-        if number in (20, 40):  # rounds of landing between, with five idle partitions
+        read(T0 + 1000 * number, 500 * number, appended_ms=clocks[number % len(clocks)] or 1)
+        if number == 20:  # rounds of landing between, with five idle partitions
             topics.ship(log.root)
-            run(lake, topics.source(), shipped=True)
-    topics.ship(log.root)
-    run(lake, topics.source(), shipped=True)
-    assert rows(lake, "SELECT sum(energy_mj)::BIGINT FROM lake.fact_energy") == [(59 * 500,)]
-    assert rows(lake, "SELECT max(watermark_ms) FROM lake.commits") == [(T0 + 59_000,)], "a wrong clock does not move the end of the data"
+            here.follow()
+        if number in (20, 44):
+            lands("what clocks that step wrote", T0 + 1000 * number)
+    lands("what clocks that step wrote", T0 + 59_000)
+    assert fed(topics) == 1
+    run(tmp_path / "in time", log.root, shipped=True)
+    for ts_ms in (5_000, T0 * 1_000_000, T0 * 1_000):
+        read(ts_ms, 10**9)
+    # by a partition that was idle all the while
+    read(T0 + 30_000, 0, "n2")
+    lands("what is fresh, behind instants that cannot be", T0 + 30_000, "n2")
+    assert fed(topics) == 2
+    assert here.follower.stop() == 0, here.follower.said.read_text()[-3000:]
+    assert rows(here.lake, "SELECT sum(energy_mj)::BIGINT FROM lake.fact_energy") == [(59 * 500,)]
+    assert dump(here.lake) == dump(tmp_path / "in time")
+    assert rows(here.lake, "SELECT max(watermark_ms) FROM lake.commits") == [(T0 + 59_000,)], "a wrong clock does not move the end of the data"
+    assert len(rows(here.lake, "SELECT reason FROM lake.rejects WHERE seq >= 60 AND reason LIKE '%ts_ms%'")) == 3
     # what a clock in 1970 wrote down tells of what has not happened yet by that clock: it is not believed, and that is told
-    check_conserved(lake, topics, [log.root], tmp_path, rejected=20)
-
-    facts = dump(lake)
-    for ts in (5_000, T0 * 1_000_000, T0 * 1_000):
-        log.put("readings", [{"node": "n1", "device": "gpu0", "device_kind": "gpu", "ts_ms": ts, "energy_mj": 10**9}], node="n1", appended_ms=T0)
-    topics.ship(log.root)
-    run(lake, topics.source())
-    assert len(rows(lake, "SELECT reason FROM lake.rejects WHERE seq >= 60 AND reason LIKE '%ts_ms%'")) == 3
-    assert dump(lake) == facts
-    assert len(seen(lake)) == 63
+    check_conserved(here.lake, topics, [log.root], tmp_path, rejected=20 + 3)
 
 
 @pytest.mark.slow
@@ -63,12 +81,15 @@ def test_no_clock_is_so_wrong_that_a_topic_of_the_writers_times_refuses_a_record
         shown, _ = agent.status()
         assert (shown["records_refused"], shown["shipping_error"]) == (0, None)
     assert agents[0].status()[0]["last_acknowledged"].startswith("1970-01-02"), "the clock is wrong"
-    for agent in agents:
-        assert agent.stop() == 0, agent.said.read_text()[-3000:]
+    # beside them one whose clock is right: theirs hold it up nowhere
+    here.agent("n3")
+    here.follow()
+    check_alive([here.lake], ["n3"])
+    here.stop()
     run(here.lake, topics.source(), shipped=True)
     [(rejected,)] = rows(here.lake, "SELECT count(*) FROM lake.rejects")
-    check_conserved(here.lake, topics, [agent.spool for agent in agents], here.folder, rejected=int(str(rejected)))
-    assert {node for node, _, _ in seen(here.lake)} == {"n1", "n2"}
+    check_conserved(here.lake, topics, [agent.spool for agent in here.agents], here.folder, rejected=int(str(rejected)))
+    assert {node for node, _, _ in seen(here.lake)} == {"n1", "n2", "n3"}
 
 
 @pytest.mark.slow

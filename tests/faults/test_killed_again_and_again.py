@@ -43,14 +43,13 @@ def test_agents_and_follower_killed_again_and_again_land_all_once(kafka: Kafka, 
         for _ in range(KILLS):
             time.sleep(random.Random(KILLS).uniform(0.5, 1) + chance.uniform(0, 6))
             here.follower.kill()
-            begun = len(here.follower.said.read_text())
             here.follower.start()
     finally:
         ended.set()
         killer.join()
     assert killed >= KILLS
     # the faults stop once what was killed runs again: Python alone starts for long where others start too
-    until(lambda: "following:" in here.follower.said.read_text()[begun:], "it follows", 120)
+    until(lambda: "following:" in here.follower.says(), "it follows", 120)
     here.alive()
     here.settle()
     fed = [e for e in extents(topics.log, topics.config)[1] if e.topic == "readings" and e.end]

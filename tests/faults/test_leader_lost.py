@@ -15,6 +15,7 @@ from kafka.errors import KafkaConnectionError
 
 from at_work import LIVE_S, WATTLAKE, until, until_live
 from lakes import rows
+from oracles import check_kept
 from topics import Topics
 from wattlake_contracts.errors import INCOMPLETE, WattlakeError
 from wattlake_pipelines.dev.kafka import Kafka
@@ -108,3 +109,4 @@ def test_what_others_lead_lands_while_a_broker_is_down_and_the_rest_when_it_is_b
     counts = "SELECT node, count(*), count(DISTINCT job) FROM lake.raw_jobs GROUP BY node ORDER BY node"
     assert rows(here.lake, counts) == [(f"p{number}", each, each) for number in sorted(every) for each in [3 * (5 if number in alive else 3)]]
     assert rows(here.lake, "FROM lake.rejects") == []
+    check_kept(here.lake, topics, here.folder)

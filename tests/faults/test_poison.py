@@ -9,15 +9,16 @@ import subprocess
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pytest
 from kafka import KafkaProducer
 
-from at_work import WATTLAKE
+from at_work import WATTLAKE, until
 from lakes import rows
 from logs import payload
-from oracles import seen
+from oracles import accepted, check_kept, seen
 from topics import Topics
 from wattlake_contracts.errors import INCOMPLETE
 from wattlake_contracts.kafkalog.message import to_message
@@ -133,8 +134,9 @@ def test_mutated_messages_are_landed_or_rejected_and_never_end_a_run(kafka: Kafk
 
 
 @pytest.mark.slow
-def test_what_inflates_without_end_is_rejected_in_bounded_memory(kafka: Kafka, topic_prefix: str, tmp_path: Path) -> None:
-    topics, lake = Topics(kafka.address, topic_prefix, partitions=1), tmp_path / "lake"
+def test_what_inflates_without_end_is_rejected_in_bounded_memory(kafka: Kafka, topic_prefix: str, world: Callable[..., Any], tmp_path: Path) -> None:
+    topics = Topics(kafka.address, topic_prefix, partitions=1)
+    here = world(topics)
     huge = 150 * 2**20
     bombs = [(b"n1", b" " * huge, []), (b"n1", b"[" * huge, []), (b"n1", bytes(huge), [("content-type", ARROW.encode())])]
     # many small ones in one batch
@@ -148,7 +150,20 @@ def test_what_inflates_without_end_is_rejected_in_bounded_memory(kafka: Kafka, t
         writer.write_table(swollen)
     assert sink.tell() < 2**20
     send(topics, "readings", [(b"n1", sink.getvalue().to_pybytes(), [("content-type", ARROW.encode())])])
-    done = wattlake("run", topics, lake)
-    assert done.returncode == INCOMPLETE, (done.returncode, done.stderr[-3000:])
-    assert rows(lake, "SELECT job FROM lake.raw_jobs ORDER BY job") == [("j1",), ("j2",)]
-    assert len(rows(lake, "FROM lake.rejects")) == len(bombs) + 1
+    agent = here.agent()
+    here.follower.start()
+    resource.prlimit(here.follower.process.pid, resource.RLIMIT_AS, (ROOM_BYTES, ROOM_BYTES))
+    until(lambda: f"{len(bombs) + 1} rejected" in here.follower.says() or not here.follower.runs(), "all has landed", 240)
+    here.alive()
+    here.stop()
+    assert "tried again" not in here.follower.says(), here.follower.says()
+    assert rows(here.lake, "SELECT job FROM lake.raw_jobs ORDER BY job") == [("j1",), ("j2",)]
+    assert len(rows(here.lake, "FROM lake.rejects")) == len(bombs) + 1
+    topics.ship(agent.spool)
+
+    def at_once(lake: Path) -> None:
+        done = wattlake("run", topics, lake)
+        assert done.returncode == INCOMPLETE, (done.returncode, done.stderr[-3000:])
+
+    check_kept(here.lake, topics, tmp_path, at_once)
+    assert accepted([agent.spool]) <= seen(here.lake)

@@ -15,9 +15,9 @@ from typing import Any
 import msgspec
 import pytest
 
-from at_work import until
-from lakes import rows, run
-from oracles import Identity, seen
+from at_work import until, until_live
+from lakes import rows
+from oracles import Identity, check_kept, seen
 from topics import Topics
 from wattlake_contracts.filelog import cursor
 from wattlake_contracts.filelog.partition import segments
@@ -25,6 +25,7 @@ from wattlake_contracts.filelog.writer import LogWriter
 from wattlake_contracts.kafkalog.shipping import Shipper
 from wattlake_contracts.record import Meta
 from wattlake_pipelines.dev.kafka import Kafka
+from wattlake_warehouse.lake import open_lake
 
 
 @pytest.fixture
@@ -86,10 +87,12 @@ shipping.stop()
 
 
 @pytest.mark.slow
-def test_what_a_bounded_spool_gives_up_is_counted_to_the_record(own_kafka: Callable[..., Kafka], topic_prefix: str, tmp_path: Path) -> None:
+def test_what_a_bounded_spool_gives_up_is_counted_to_the_record(own_kafka: Callable[..., Kafka], topic_prefix: str, world: Callable[..., Any],
+                                                                tmp_path: Path) -> None:
     kafka = own_kafka()
     [broker] = kafka.brokers
     topics = Topics(kafka.address, topic_prefix)
+    here = world(topics)
     with subprocess.Popen([sys.executable, "-c", _WRITE, str(tmp_path / "spool"), topics.log.servers[0], topic_prefix],
                           stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as writer:
         assert writer.stdin
@@ -114,14 +117,22 @@ def test_what_a_bounded_spool_gives_up_is_counted_to_the_record(own_kafka: Calla
         # the oldest go while the shipper sends them
         write(300)
         until(lambda: write(0)[2] == 0, "the rest is shipped")
-        written, lost, _ = write(0)
+        here.follow()
+        written, lost, _ = write(1)
+        until_live(lambda: landed(here.lake) == written - lost, "what is fresh landed")
         writer.stdin.close()
         assert writer.wait(30) == 0
-    lake = tmp_path / "lake"
-    run(lake, topics.source())
-    assert len(seen(lake)) == written - lost
-    assert rows(lake, "SELECT count(*) FROM lake.raw_nodes") == [(written - lost,)]
+    here.stop()
     assert lost > 300
+    check_kept(here.lake, topics, tmp_path)
+    assert len(seen(here.lake)) == landed(here.lake) == written - lost
+
+
+def landed(lake: Path) -> int:
+    """How many heartbeats are in the lake; read beside the follower that is at work."""
+    with open_lake(lake) as connection:
+        [(found,)] = connection.execute("SELECT count(*) FROM raw_nodes").fetchall()
+    return int(found)
 
 
 def fill(disk: Path) -> int:
@@ -181,6 +192,12 @@ print(shipper.acked, shipper.backlog(), shipper.error or "-", *sorted(set(failed
 """
 
 
+def fresh(root: Path) -> None:
+    """The record that comes after those of spooled(…, 40), small enough for a disk that has little room."""
+    with LogWriter(root, "p") as log:
+        log.append(Meta("jobs", "n1", "b"), 40, b'[{"job":"j40","node":"n1","start_ms":1760000000000,"end_ms":1760000060000,"event_ms":1760000000000}]')
+
+
 def drain(root: Path, topics: Topics, environment: dict[str, str] | None = None) -> list[str]:
     """What that prints."""
     done = subprocess.run([sys.executable, "-c", _DRAIN, str(root), topics.log.servers[0], topics.prefix], capture_output=True, text=True, timeout=200,
@@ -189,9 +206,10 @@ def drain(root: Path, topics: Topics, environment: dict[str, str] | None = None)
     return done.stdout.splitlines()[-1].split()
 
 
-def landed_once(topics: Topics, lake: Path, expected: set[Identity]) -> None:
-    """All of these are in a lake, and nothing twice."""
-    run(lake, topics.source())
+def landed_once(topics: Topics, folder: Path, expected: set[Identity]) -> None:
+    """All of these land in a lake in this folder, and nothing twice; and nothing of it changes afterwards."""
+    lake = folder / "lake"
+    check_kept(lake, topics, folder)
     assert seen(lake) == expected
     assert rows(lake, "SELECT count(*), count(DISTINCT job) FROM lake.raw_jobs") == [(len(expected), len(expected))]
 
@@ -209,10 +227,9 @@ def test_a_full_disk_that_takes_no_cursor_is_drained_and_what_is_deleted_makes_r
     assert len(segments(root / "p")) == 1, "and all that was shipped has made room"
     assert cursor.load(root / "p") == [(40, None)], "so that it could be at last"
     expected |= {("n1", "b", 40)}
-    with LogWriter(root, "p") as log:
-        log.append(Meta("jobs", "n1", "b"), 40, b'[{"job":"j40","node":"n1","start_ms":1760000000000,"end_ms":1760000060000,"event_ms":1760000000000}]')
+    fresh(root)
     assert drain(root, topics)[:2] == ["1", "0"], "and the next one sends only what is new"
-    landed_once(topics, tmp_path / "lake", expected)
+    landed_once(topics, tmp_path, expected)
 
 
 @pytest.mark.slow
@@ -232,7 +249,9 @@ def test_a_disk_that_can_neither_write_nor_delete_is_drained_and_counts_once(kaf
     armed.write_text("")
     assert drain(root, topics)[:3] == ["40", "0", "-"]
     assert len(segments(root / "p")) == 1
-    landed_once(topics, tmp_path / "lake", expected)
+    fresh(root)
+    assert drain(root, topics)[:2] == ["1", "0"], "and what is new is taken and sent"
+    landed_once(topics, tmp_path, expected | {("n1", "b", 40)})
 
 
 @pytest.mark.slow
@@ -262,5 +281,5 @@ def test_a_full_disk_below_a_topic_that_takes_nothing_holds_up_no_other_and_lose
         shipper.wake.set()
         thread.join(30)
     lake = tmp_path / "lake"
-    run(lake, topics.source())
+    check_kept(lake, topics, tmp_path)
     assert seen(lake) == expected | {("n1", "b", seq) for seq in range(20, 40)}

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 import later
-from at_work import WATTLAKE, Agent, until
+from at_work import WATTLAKE, Agent, Follower, until, until_live
 from oracles import accepted
 from topics import Topics
 from wattlake_contracts.errors import INCOMPLETE, OK
@@ -21,6 +21,7 @@ from wattlake_contracts.filelog.partition import partitions
 from wattlake_contracts.kafkalog.unknown import UNKNOWN
 from wattlake_pipelines.dev.kafka import Kafka
 from wattlake_pipelines.dev.ports import free_ports
+from wattlake_warehouse.lake import open_lake
 
 SUPPORT = Path(later.__file__).parent
 EARLIER: dict[str, str] = {}
@@ -52,6 +53,11 @@ def books(version: Mapping[str, str], folder: Path, lake: Path) -> dict[str, Any
     return dict(json.loads(called([sys.executable, str(SUPPORT / "later.py"), "books", str(lake)], version, folder).stdout))
 
 
+def kept(version: Mapping[str, str], folder: Path, lake: Path, log: str, prefix: str = "") -> dict[str, Any]:
+    """The same once the lake has landed the log, and after another run and upkeep."""
+    return dict(json.loads(called([sys.executable, str(SUPPORT / "later.py"), "kept", str(lake), log, prefix], version, folder).stdout))
+
+
 def check_conserved(found: Mapping[str, Any], spools: list[Path], boots: list[str]) -> None:
     """Every record that the spools accepted is in the lake once, as a later version has it; and all of the hooks' rows."""
     assert {tuple(one) for one in found["seen"]} == accepted(spools)
@@ -61,12 +67,19 @@ def check_conserved(found: Mapping[str, Any], spools: list[Path], boots: list[st
     assert [row for row in found["rows"] if row[1] in boots] == wanted
 
 
+def jobs(lake: Path, boot: str) -> int:
+    """How many of a hook's life have landed; read beside the pipelines that are at work."""
+    with open_lake(lake) as connection:
+        [(found,)] = connection.execute("SELECT count(*) FROM raw_jobs WHERE boot = ?", [boot]).fetchall()
+    return int(found)
+
+
 @pytest.mark.slow
 def test_a_lake_goes_to_a_later_version_and_back_over_a_file_log(tmp_path: Path) -> None:
     version, log, lake = later.make(tmp_path / "later"), tmp_path / "log", tmp_path / "lake"
 
-    def run(of: Mapping[str, str], *more: int, into: Path = lake) -> str:
-        return called([WATTLAKE, "run", "--log", f"file:{log}", "--lake", str(into)], of, tmp_path, *more).stderr
+    def run(of: Mapping[str, str], *more: int) -> str:
+        return called([WATTLAKE, "run", "--log", f"file:{log}", "--lake", str(lake)], of, tmp_path, *more).stderr
 
     called([WATTLAKE, "simulate", "--nodes", "2", "--days", "0.05", "--seed", "7", "--log", f"file:{log}"], EARLIER, tmp_path)
     run(EARLIER)
@@ -78,20 +91,25 @@ def test_a_lake_goes_to_a_later_version_and_back_over_a_file_log(tmp_path: Path)
     run(version)
     wide = books(version, tmp_path, lake)
     assert {("raw_jobs", "queue"), ("commits", "later"), ("raw_meters", "meter"), ("raw_shifts", "shift")} < {tuple(one) for one in wide["columns"]}
-    hook(version, tmp_path, log, "b2")
-    run(version)
+    follower = Follower(lake, f"file:{log}", version)
+    follower.start()
+    try:
+        until(lambda: "following:" in follower.says(), "it follows", LONG_S)
+        hook(version, tmp_path, log, "b2")
+        until_live(lambda: jobs(lake, "b2") == COUNT // 3, "fresh data landed")
+        assert follower.stop() == 0, follower.says()
+    finally:
+        follower.end()
     # back, with more of what it does not know, and with upkeep of what it does not know
     hook(version, tmp_path, log, "b3")
     run(EARLIER, INCOMPLETE)
     called([WATTLAKE, "lake", "maintain", "--keep-days", "0", "--lake", str(lake)], EARLIER, tmp_path)
     called([WATTLAKE, "lake", "verify", "--lake", str(lake)], EARLIER, tmp_path)
     assert books(EARLIER, tmp_path, lake)["columns"] == wide["columns"], "nothing is dropped"
-    run(version)
-    found = books(version, tmp_path, lake)
+    found = kept(version, tmp_path, lake, f"file:{log}")
     check_conserved(found, [log], ["b1", "b2", "b3"])
     assert found["queues"] == [["q", COUNT // 3], [None, 2 * COUNT // 3]], "what an earlier version landed lacks the column, what a later one did has it"
-    run(version, into=tmp_path / "anew")
-    anew = books(version, tmp_path, tmp_path / "anew")
+    anew = kept(version, tmp_path, tmp_path / "anew", f"file:{log}")
     check_conserved(anew, [log], ["b1", "b2", "b3"])
     assert anew["queues"] == [["q", COUNT]], "a second lake from the log has all"
     assert found["facts"] == anew["facts"]
@@ -104,8 +122,15 @@ def test_a_spool_that_is_not_drained_goes_to_an_earlier_version_and_back(kafka: 
     topics.create("meters")
     here = world(topics)
 
-    def run(of: Mapping[str, str], *more: int, into: Path = lake) -> None:
-        called([WATTLAKE, "run", "--log", kafka.address, "--lake", str(into)], of, tmp_path, *more, **here.environment)
+    def run(of: Mapping[str, str], *more: int) -> None:
+        called([WATTLAKE, "run", "--log", kafka.address, "--lake", str(lake)], of, tmp_path, *more, **here.environment)
+
+    def follow(of: Mapping[str, str]) -> None:
+        """Pipelines of a version at work beside both agents, each of its own version."""
+        here.follower.environment = {**{k: v for k, v in here.follower.environment.items() if k != "PYTHONPATH"}, **of}
+        here.follow()
+        here.alive()
+        assert here.follower.stop() == 0, here.follower.says()
 
     def become(agent: Agent, of: Mapping[str, str]) -> None:
         agent.kill()
@@ -135,7 +160,7 @@ def test_a_spool_that_is_not_drained_goes_to_an_earlier_version_and_back(kafka: 
     assert "upgrade this agent" in said
     assert f"wattlake_ship_unknown_records{{node=\"n1\"}} {shown['records_unknown']}" in agent.metrics().replace(".0\n", "\n")
     # earlier pipelines, then later ones, then the earlier ones again, while n1 still holds back
-    run(EARLIER, INCOMPLETE)
+    follow(EARLIER)
     assert books(EARLIER, tmp_path, lake)["set_aside"] == [["shifts", COUNT // 3]]
     run(version)
 
@@ -144,15 +169,14 @@ def test_a_spool_that_is_not_drained_goes_to_an_earlier_version_and_back(kafka: 
     until(lambda: told(agent, "records_acknowledged") > COUNT // 2 and not told(agent, "backlog_records"), "what waited is shipped", LONG_S)
     until(lambda: agent.status()[0]["state"] == "healthy", "and it is healthy", LONG_S)
     assert told(agent, "records_unknown") == 0
+    run(EARLIER, INCOMPLETE)
+    follow(version)
     for one in here.agents:
         assert one.stop() == 0, one.said.read_text()[-3000:]
     spools = [agent.spool, other.spool]
     assert partitions(agent.spool / UNKNOWN / "meters") == ["job.b1"]
-    run(EARLIER, INCOMPLETE)
-    run(version)
-    found = books(version, tmp_path, lake)
+    found = kept(version, tmp_path, lake, kafka.address, topic_prefix)
     check_conserved(found, spools, ["b1", "b2"])
-    run(version, into=tmp_path / "anew")
-    anew = books(version, tmp_path, tmp_path / "anew")
+    anew = kept(version, tmp_path, tmp_path / "anew", kafka.address, topic_prefix)
     check_conserved(anew, spools, ["b1", "b2"])
     assert found["facts"] == anew["facts"]

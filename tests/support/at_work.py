@@ -56,13 +56,18 @@ class _Process:
         clean = {key: value for key, value in os.environ.items() if not key.startswith("WATTLAKE_")}
         self.environment = {**clean, "HOME": str(folder), **environment}
         self.said = folder / f"{name}.said"
-        self._arguments, self._folder = arguments, folder
+        self._arguments, self._folder, self._begun = arguments, folder, 0
         self.process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
         """Start it; what it says is added to what it said before."""
         with self.said.open("ab") as said:
+            self._begun = said.tell()
             self.process = subprocess.Popen([WATTLAKE, *self._arguments], env=self.environment, cwd=self._folder, stdout=said, stderr=said)
+
+    def says(self) -> str:
+        """What it has said since it was last started."""
+        return self.said.read_bytes()[self._begun :].decode()
 
     def kill(self) -> None:
         """SIGKILL."""

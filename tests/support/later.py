@@ -6,6 +6,7 @@ for each, and a column more of a book.
 As a program, with the contracts of whatever version is on its path:
 python later.py write ROOT PARTITION BOOT FIRST COUNT   append records of these kinds in turn, as a job's hook does
 python later.py books LAKE                              what the lake holds, as JSON
+python later.py kept LAKE LOG PREFIX                    the same once it has landed the log, unless another run or upkeep changes it
 """
 
 from __future__ import annotations
@@ -94,8 +95,30 @@ def books(lake: Path) -> dict[str, object]:
             "queues": ask("SELECT queue, count(*) FROM lake.raw_jobs WHERE node = 'hook' GROUP BY ALL ORDER BY ALL") if "meters" in KINDS else []}
 
 
+def kept(lake: Path, log: str, prefix: str) -> dict[str, object]:
+    """What a lake holds once it has landed a log (as --log takes it), and after another run, and after all that may be deleted is."""
+    from lakes import run
+    from wattlake_contracts.config import Config, KafkaConfig
+    from wattlake_contracts.log_address import log_address
+    from wattlake_pipelines.lake.committer import Committer
+    from wattlake_pipelines.lake.maintain import maintain
+    from wattlake_pipelines.land.open_source import open_source
+
+    source = open_source(log_address(Config(), log), KafkaConfig(prefix=prefix))
+    run(lake, source, shipped=True)
+    found = books(lake)
+    run(lake, source, shipped=True)
+    assert books(lake) == found, "another run changes nothing"
+    with Committer(lake) as committer:
+        maintain(committer, keep_days=0)
+    assert books(lake) == found, "upkeep changes nothing"
+    return found
+
+
 if __name__ == "__main__":
     if sys.argv[1] == "write":
         write(Path(sys.argv[2]), sys.argv[3], sys.argv[4], int(sys.argv[5]), int(sys.argv[6]))
+    elif sys.argv[1] == "kept":
+        print(json.dumps(kept(Path(sys.argv[2]), *sys.argv[3:])))
     else:
         print(json.dumps(books(Path(sys.argv[2]))))

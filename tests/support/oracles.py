@@ -31,17 +31,33 @@ def accepted(spools: Sequence[Path], damaged: int = 0) -> set[Identity]:
     found: list[Identity] = []
     lost = 0
     for root in spools:
-        for name in partitions(root):
-            first, end = bounds(root, name)
-            assert first == 0, "the spool still holds all that was accepted"
-            for item in read(root, name, first, end):
-                if isinstance(item, Stored):
-                    found.append((item.record.meta.node, item.record.meta.boot, item.record.seq))
-                else:
-                    lost += item.records
+        assert all(bounds(root, name)[0] == 0 for name in partitions(root)), "the spool still holds all that was accepted"
+        stored, unreadable = _stored(root)
+        found += stored
+        lost += unreadable
     assert lost == damaged
     assert len(found) == len(set(found)), "a spool gives no number twice"
     return set(found)
+
+
+def held(root: Path) -> set[Identity]:
+    """Every accepted record that a spool holds now, which may have deleted what was shipped; none of them may be damaged."""
+    found, lost = _stored(root)
+    assert lost == 0
+    return set(found)
+
+
+def _stored(root: Path) -> tuple[list[Identity], int]:
+    """(what is accepted, how many records cannot be read)."""
+    found: list[Identity] = []
+    lost = 0
+    for name in partitions(root):
+        for item in read(root, name, *bounds(root, name)):
+            if isinstance(item, Stored):
+                found.append((item.record.meta.node, item.record.meta.boot, item.record.seq))
+            else:
+                lost += item.records
+    return found, lost
 
 
 def holes(landed: Set[Identity]) -> set[Identity]:
