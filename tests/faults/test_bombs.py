@@ -64,13 +64,13 @@ def test_a_batch_that_unpacks_to_gigabytes_is_a_reject_and_the_follower_goes_on(
         produce(server, topic, many)
     produce(server, topic, batch("lz4", 1, packed("lz4", [message(0, job(99))])))
     here.alive()
-    until(lambda: rejected(here.follower.said.read_text()) > MANY or not here.follower.runs(), "all has landed", 240)
+    until(lambda: rejected(here.follower.says()) > MANY // 2 or not here.follower.runs(), "round after round has landed", 240)
     assert here.follower.runs(), here.follower.said.read_text()[-3000:]
     peak = peak_bytes(here.follower.process.pid)
     here.stop()
     print(f"the follower had {peak / 2**20:.0f} MiB at most")
     assert peak < ROOM_BYTES
-    # what stands behind them comes in a round of its own, which may not have been before the end
+    # the rest, and what stands behind them
     run(here.lake, KafkaSource(topics.log, topics.config))
     assert rows(here.lake, "SELECT job FROM lake.raw_jobs ORDER BY start_ms") == [(f"j{i}",) for i in [*range(len(CODECS)), 99]]
     [(place, reason)] = rows(here.lake, "SELECT place, reason FROM lake.rejects WHERE reason LIKE '%unpacks%'")
