@@ -44,8 +44,9 @@ _RUN_END_S = 0.5
 _SILENT_S, _ASK_S = 10.0, 15.0
 #: A topic that acknowledges nothing for so long, while others do, takes nothing.
 _TOPIC_SILENT_S = 20.0
-#: Such a topic is asked this often whether it does again, and gets no more than this at a time. A producer that was stuck with it is not given long.
-_TOPIC_RETRY_S, _TOPIC_IN_FLIGHT_MIB, _TOPIC_STUCK_S = 8.0, 1.0, 15.0
+#: Such a topic is asked this often whether it does again, and gets no more than this at a time. A producer that is stuck with it has the time that
+#: one batch takes on a slow line.
+_TOPIC_RETRY_S, _TOPIC_IN_FLIGHT_MIB, _TOPIC_STUCK_S = 8.0, 1.0, 30.0
 #: So many times what may be in flight may be in memory of records that cannot be set apart, the disk being full.
 _PENDING_ROOMS = 4
 #: Records given to the producer in one go, before acknowledgements are looked at again.
