@@ -11,6 +11,7 @@ from wattlake_contracts.amount import amount
 from wattlake_contracts.errors import FAILED
 from wattlake_contracts.log_address import lake_root
 from wattlake_contracts.options import ConfigOption, FormatOption, LakeOption, TakeOverOption, check_format, emit, say
+from wattlake_pipelines.allocator import choose_allocators
 from wattlake_pipelines.lake import key_cli
 
 app = typer.Typer(rich_markup_mode=None, no_args_is_help=True, help="Status, upkeep, verification and keys of the lake.",
@@ -42,6 +43,7 @@ def maintain(config: ConfigOption = None, lake: LakeOption = None, form: FormatO
              keep_days: KeepDaysOption = 30.0,
              take_over: TakeOverOption = False) -> None:
     """Merge small files, drop old snapshots, and delete what a killed process left. Safe at any time but during a run."""
+    choose_allocators()
     check_format(form)
     from wattlake_pipelines.lake import meta
     from wattlake_pipelines.lake.committer import Committer
