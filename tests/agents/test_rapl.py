@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from lacking import lacks
 from wattlake_agents.sensors.rapl import RaplSensor
 from wattlake_agents.sensors.sensor import NoSensor, SensorError
 
@@ -77,7 +78,7 @@ def test_a_domain_that_vanishes_is_a_failure_and_the_others_go_on(machine: Any) 
 
 def test_a_counter_for_root_alone_says_what_to_do() -> None:
     if os.geteuid() != 0:
-        pytest.skip("must be root to become somebody else")
+        lacks("needs root, who alone may become somebody else")
     with tempfile.TemporaryDirectory() as folder:
         Path(folder).chmod(0o755)
         zone = Path(folder) / "class/powercap/intel-rapl:0"
