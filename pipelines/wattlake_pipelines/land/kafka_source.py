@@ -21,6 +21,7 @@ from wattlake_contracts.plain_words import plainly
 from wattlake_contracts.record import Damage, Meta, Record, Stored
 from wattlake_pipelines.land.kafka_consumer import consumer_for
 from wattlake_pipelines.land.kafka_headers import Headers, Sealed, read_headers
+from wattlake_pipelines.land.kafka_partition import KafkaPartition, highest_numbers
 from wattlake_pipelines.land.kafka_topics import anyone_listens, away, extents, generations, leader_listens
 from wattlake_pipelines.land.node_keys import NO_KEYS, NodeKeys
 from wattlake_pipelines.land.share import Shares
@@ -65,7 +66,7 @@ class KafkaRange:
     @property
     def partition(self) -> str:
         """The partition's name in the lake: a topic that is made anew is another one."""
-        return f"{self.topic}/{self.number}@{self.generation}"
+        return KafkaPartition(self.topic, self.number, self.generation).name
 
     @property
     def place(self) -> str:
@@ -221,9 +222,9 @@ class KafkaSource:
             time.sleep(_SETTLE_S)
             held = self._look()
         waiting = []
+        booked = highest_numbers(positions)
         for whole in held:
-            # what a partition dropped before anyone landed from it was never this lake's
-            position = positions.get(whole.partition, whole.start)
+            position = positions.get(whole.partition, _begins(whole, booked))
             start = min(max(whole.start, position), whole.end)
             if start != position and not self._accept_gap:
                 raise _gap(whole, position)
@@ -236,6 +237,18 @@ class KafkaSource:
                 found += _cut(replace(part, end=part.start + records), pieces)
         bounds = self._shares.bounds(max_bytes, [(part.topic, part.end - part.start) for part in found])
         return [replace(part, bound_bytes=bound) for part, bound in zip(found, bounds, strict=True)]
+
+
+def _begins(whole: KafkaRange, booked: Mapping[tuple[str, str], int]) -> int:
+    """The offset at which a partition is expected to begin that has no position yet. booked: highest_numbers of those that have one.
+
+    The first round that lands from a topic books all its partitions, empty ones too, but those without a leader. So one with a number above
+    all that are booked is taken to have been added since, and its first record is this lake's. (The last partition of a topic, if it had
+    no leader in the first round, looks the same: what it has dropped is told rather than passed over.) One with a number below may have been
+    there and had no leader: as in a topic that is new to the lake, what it dropped before anyone landed from it was never this lake's.
+    """
+    highest = booked.get((whole.topic, whole.generation))
+    return 0 if highest is not None and whole.number > highest else whole.start
 
 
 def _gap(whole: KafkaRange, position: int) -> GapError:
