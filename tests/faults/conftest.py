@@ -1,7 +1,8 @@
-"""What the faults happen to: agents, a follower and its lake on a log of the test's own."""
+"""What the faults happen to: agents, a follower and its lake on a log of the test's own. Lets them import tests/oracle too, as the package `oracle`."""
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -12,6 +13,10 @@ import pytest
 from at_work import Agent, Follower, NotLiveError, until
 from oracles import check_alive, check_conserved, check_whole, seen
 from topics import Topics
+
+TESTS = str(Path(__file__).resolve().parents[1])
+if TESTS not in sys.path:
+    sys.path.append(TESTS)
 
 
 class World:
