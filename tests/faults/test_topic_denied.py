@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -15,7 +16,7 @@ from kafka.admin import (
     UserScramCredentialUpsertion,
 )
 
-from at_work import WATTLAKE, until, until_live
+from at_work import WATTLAKE, Follower, until, until_live
 from guarded import Guarded
 from lakes import rows
 from logs import Log
@@ -54,10 +55,6 @@ def told(log: Log, i: int) -> None:
     log.put("jobs", [{"job": f"j{i}", "node": "n1", "start_ms": T0, "end_ms": T0 + 1000, "event_ms": T0}], node="n1")
 
 
-def counts(lake: Path) -> list[tuple[object, ...]]:
-    return rows(lake, "SELECT (SELECT count(*) FROM lake.raw_readings), (SELECT count(*) FROM lake.raw_jobs)")
-
-
 def land(reader: Reader, topics: Topics, lake: Path) -> subprocess.CompletedProcess[str]:
     """`wattlake land` as that user."""
     clean = {k: v for k, v in os.environ.items() if not k.startswith("WATTLAKE_")}
@@ -65,14 +62,36 @@ def land(reader: Reader, topics: Topics, lake: Path) -> subprocess.CompletedProc
                           env={**clean, "HOME": str(lake.parent), **reader.environment})
 
 
+def landed(lake: Path) -> tuple[int, int]:
+    """(readings, jobs) of the lake; read beside the committer."""
+    with open_lake(lake) as connection:
+        [(readings, jobs)] = connection.execute("SELECT (SELECT count(*) FROM raw_readings), (SELECT count(*) FROM raw_jobs)").fetchall()
+    return int(readings), int(jobs)
+
+
+def wait_until_said(follower: Follower, text: str) -> None:
+    """Until a follower that runs says it."""
+    until(lambda: not follower.runs() or text in follower.said.read_text(), f"it says {text!r}", 120)
+    assert follower.runs(), follower.said.read_text()
+
+
+def back(follower: Follower) -> set[str]:
+    """The topics that it says it lands from again."""
+    said = re.findall(r"^wattlake: (.*): (?:is|are) landed from again$", follower.said.read_text(), re.MULTILINE)
+    return {name for names in said for name in names.split(", ")}
+
+
 @pytest.mark.slow
-def test_what_may_not_be_read_is_left_out_and_named_and_the_rest_is_landed(guarded: Guarded, topic_prefix: str, tmp_path: Path) -> None:
-    topics, lake, log = guarded.topics(topic_prefix), tmp_path / "lake", Log(tmp_path / "log")
+def test_what_may_not_be_read_is_left_out_and_named_and_the_rest_is_landed(guarded: Guarded, topic_prefix: str, world: Callable[..., Any],
+                                                                           tmp_path: Path) -> None:
+    topics, log = guarded.topics(topic_prefix), Log(tmp_path / "log")
     told(log, 0)
     topics.ship(log.root)
     with topics.admin() as admin:
         admin.delete_topics([topic_prefix + "transfers"])
     reader = Reader(guarded, topics)
+    here = world(topics, reader.environment)
+    lake, follower = here.lake, here.follower
     reader.let(READ, *(set(TOPICS) - {"jobs", "serving"}))
     reader.let(DESCRIBE, "serving")
     # rights are a moment on their way
@@ -85,12 +104,20 @@ def test_what_may_not_be_read_is_left_out_and_named_and_the_rest_is_landed(guard
     assert f"wattlake log grant {reader.name} --may read" in done.stderr
     assert "wattlake log init" in done.stderr
     assert done.stderr.count("the rest is landed without it") == 3
-    assert counts(lake) == [(1, 0)]
+    assert landed(lake) == (1, 0)
 
+    # one that follows goes on with the rest, and needs nobody when it may read all
+    follower.start()
+    wait_until_said(follower, f"{topic_prefix}jobs: may not be read")
+    told(log, 1)
+    topics.ship(log.root)
+    until_live(lambda: landed(lake) == (2, 0), "what may be read landed")
     reader.let(READ, "jobs", "serving")
     topics.create("transfers")
-    until(lambda: land(reader, topics, lake).returncode == 0, "all is landed", 180)
-    assert counts(lake) == [(1, 1)]
+    until_live(lambda: landed(lake) == (2, 2), "what had waited landed")
+    until(lambda: back(follower) == {topic_prefix + name for name in ("jobs", "serving", "transfers")}, "it says so", 120)
+    here.stop()
+    assert land(reader, topics, lake).returncode == 0
 
     reader.forbid(READ, *TOPICS)
     reader.forbid(DESCRIBE, "serving")
@@ -111,28 +138,19 @@ def test_a_follower_goes_on_with_the_rest_and_lands_a_topic_once_it_is_granted_a
     here.agent("n2", environment=guarded.user())
     follower = here.follower
 
-    def said(text: str) -> None:
-        until(lambda: not follower.runs() or text in follower.said.read_text(), f"it says {text!r}", 120)
-        assert follower.runs(), follower.said.read_text()
-
-    def jobs() -> int:
-        with open_lake(here.lake) as connection:
-            [(found,)] = connection.execute("SELECT count(*) FROM raw_jobs").fetchall()
-        return int(found)
-
     here.follow()
-    until(lambda: jobs() == 1, "the first job lands")
+    until(lambda: landed(here.lake)[1] == 1, "the first job lands")
     reader.forbid(READ, "jobs")
-    said(f"{topic_prefix}jobs: may not be read")
+    wait_until_said(follower, f"{topic_prefix}jobs: may not be read")
     for i in (1, 2):
         told(log, i)
         topics.ship(log.root)
         here.alive()
-    assert jobs() == 1
+    assert landed(here.lake)[1] == 1
     assert follower.said.read_text().count(f"{topic_prefix}jobs: may not be read") == 1, "told once"
     reader.let(READ, "jobs")
-    until_live(lambda: jobs() == 3, "what had waited landed")
+    until_live(lambda: landed(here.lake)[1] == 3, "what had waited landed")
     here.alive()
-    said(f"{topic_prefix}jobs: is landed from again")
+    wait_until_said(follower, f"{topic_prefix}jobs: is landed from again")
     here.settle(log.root)
     assert rows(here.lake, "SELECT count(*) FROM lake.raw_readings WHERE node = 'n1'") == [(3,)]
