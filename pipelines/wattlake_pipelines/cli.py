@@ -22,6 +22,7 @@ from wattlake_contracts.log_address import FileLog, KafkaLog, lake_root, log_add
 from wattlake_contracts.options import ConfigOption, FormatOption, LakeOption, LogOption, TakeOverOption, check_format, emit, say
 from wattlake_pipelines.allocator import choose_allocators
 from wattlake_pipelines.given_instant import given_instant
+from wattlake_pipelines.lake.lock import AtWorkError
 from wattlake_pipelines.lake.room import room_in
 from wattlake_pipelines.telling import Omissions, Progress, accounted_line, asking, landed_line, tell_mixture, tell_places, tell_unknown
 
@@ -80,25 +81,67 @@ def _open(config: configuration.Config, lake: Path, *, take_over: bool) -> Commi
     return committer
 
 
-def _source(address: FileLog | KafkaLog, config: configuration.KafkaConfig, *, accept_gap: bool, stop: threading.Event | None) -> Source:
-    """The log. stop: until it is set a log that is not there yet, or does not answer, is waited for; what is waited for is told once."""
+def _source(address: FileLog | KafkaLog, config: configuration.Config, lake: Path, beam: Sequence[str], *, accept_gap: bool, take_over: bool,
+            stop: threading.Event | None) -> Source:
+    """The log. stop: until it is set a log that is not there yet, or does not answer, is waited for; what is waited for is told once.
+
+    What a lake that is there has landed before is accounted for meanwhile, and the lake then left to others until the log answers.
+    """
     from wattlake_pipelines.land.open_source import open_source
 
-    told = ""
+    told: WattlakeError | None = None
+    hindered: WattlakeError | None = None
+    behind = True
     while True:
         try:
-            return open_source(address, config, accept_gap=accept_gap)
+            return open_source(address, config.kafka, accept_gap=accept_gap)
         except UsageError:
             raise
         except WattlakeError as error:
             if stop is None:
                 raise
-            if str(error) != told:
-                told = str(error)
-                say(f"wattlake: {error}\n  it is tried again")
-            if stop.wait(_RETRY_S):
-                say("stopped: nothing has landed")
-                raise typer.Exit from None
+            told = _tell_once(error, told)
+        if behind and not stop.is_set():
+            failure = _account_for_what_landed(config, lake, beam, take_over=take_over)
+            behind = failure is not None
+            if failure is not None:
+                hindered = _tell_once(failure, hindered)
+        if stop.wait(_RETRY_S):
+            say("stopped: nothing has landed")
+            raise typer.Exit from None
+
+
+def _tell_once(error: WattlakeError, told: WattlakeError | None) -> WattlakeError:
+    """Tell what is waited for unless it was told last, and give what is told now. Who is at work on a lake is told once, however far it comes."""
+    at_work = isinstance(error, AtWorkError) and isinstance(told, AtWorkError)
+    if not at_work and str(error) != str(told):
+        say(f"wattlake: {error}\n  it is tried again")
+    return error
+
+
+def _account_for_what_landed(config: configuration.Config, lake: Path, beam: Sequence[str], *, take_over: bool) -> WattlakeError | None:
+    """Account for what has landed in a lake, if there is one, and tell it where anything was; the error, if that failed and is to be tried again.
+
+    SupersededError if another committer has taken over meanwhile.
+    """
+    from wattlake_pipelines.account.account import account
+    from wattlake_pipelines.follow import as_failed_round
+    from wattlake_pipelines.lake import meta
+    from wattlake_pipelines.lake.committer import SupersededError
+
+    began = time.monotonic()
+    try:
+        if not meta.exists(lake):
+            return None
+        with room_in(lake), _open(config, lake, take_over=take_over) as committer:
+            accounted = account(committer, options=beam)
+    except SupersededError:
+        raise
+    except Exception as error:  # as in a round that follows, whatever it is may pass
+        return as_failed_round(error, lake)
+    if accounted.elements:
+        say(accounted_line(accounted, time.monotonic() - began))
+    return None
 
 
 def _work(config_file: str | None, lake: str | None, log: str | None, form: str, beam: list[str] | None, *, landing: bool, accounting: bool,
@@ -117,7 +160,7 @@ def _work(config_file: str | None, lake: str | None, log: str | None, form: str,
     target = lake_root(config, lake, log)
     stop = None if every_s is None else _told_to_stop()
     # a log that is not there is the user's mistake: say so before a lake is made
-    source = None if address is None else _source(address, config.kafka, accept_gap=accept_gap, stop=stop)
+    source = None if address is None else _source(address, config, target, beam or (), accept_gap=accept_gap, take_over=take_over, stop=stop)
     tell_places(address, target)
     progress = Progress()
     with room_in(target), _open(config, target, take_over=take_over) as committer:

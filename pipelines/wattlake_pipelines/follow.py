@@ -7,6 +7,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from wattlake_contracts.errors import WattlakeError
 from wattlake_pipelines.account.account import account
@@ -15,7 +16,7 @@ from wattlake_pipelines.lake.answer_requests import answer_requests
 from wattlake_pipelines.lake.committer import CommitRefusedError, Committer, SupersededError
 from wattlake_pipelines.lake.maintain import maintain
 from wattlake_pipelines.lake.request_files import RequestFolderError
-from wattlake_pipelines.lake.room import room_in
+from wattlake_pipelines.lake.room import is_full, room_in
 from wattlake_pipelines.land.kafka_source import GapError
 from wattlake_pipelines.land.land import land
 from wattlake_pipelines.land.source import Source, Withheld
@@ -54,6 +55,7 @@ def follow(committer: Committer, source: Source, *, every_s: float, round_bytes:
 
     Between rounds it does what other processes ask; the log does not wait for what cannot be done just now. Whatever fails (brokers away, a
     full disk) is told and tried again, less and less often. Only GapError and a newer committer end it: both need somebody's decision.
+    What has landed already is accounted for where landing fails too, before a GapError ends it; not where the disk is full.
     withheld: hears after each round what could not be landed from. asked: hears what was asked, and what came of it.
     """
     done = Followed()
@@ -64,44 +66,76 @@ def follow(committer: Committer, source: Source, *, every_s: float, round_bytes:
     requests = _Requests(committer, asked, failed)
     while not stop.is_set():
         began = time.monotonic()
+        # why nothing could be landed, where what has landed can be accounted for all the same
+        halted: WattlakeError | None = None
         try:
             with room_in(committer.lake):
                 failure = requests.serve()
-                landed = land(committer, source, round_bytes=limit, pieces=pieces, options=options, max_rounds=1)
-                if withheld is not None:
-                    withheld(landed.withheld)
-                done.records, done.rows, done.rejects = done.records + landed.records, done.rows + landed.rows, done.rejects + landed.rejects
-                done.unknown.update(landed.unknown)
-                behind, untold = behind or landed.rounds > 0, untold or landed.rounds > 0
+                try:
+                    landed = land(committer, source, round_bytes=limit, pieces=pieces, options=options, max_rounds=1)
+                except SupersededError:
+                    raise
+                except WattlakeError as error:
+                    if is_full(error):
+                        # landing comes first: accounting would take what room is left
+                        raise
+                    # it may have committed before it failed, as what had been set aside
+                    halted, behind = error, True
+                else:
+                    if withheld is not None:
+                        withheld(landed.withheld)
+                    done.records, done.rows, done.rejects = done.records + landed.records, done.rows + landed.rows, done.rejects + landed.rejects
+                    done.unknown.update(landed.unknown)
+                    behind, untold = behind or landed.rounds > 0, untold or landed.rounds > 0
                 if behind:
                     account(committer, options=options)
                     behind = False
-                    done.rounds += 1
-                    if done.rounds % _MAINTAIN_ROUNDS == 0:
-                        maintain(committer, keep_days=_KEEP_DAYS)
-        except (GapError, SupersededError):
-            raise
+                    if halted is None or untold:
+                        done.rounds += 1
+                        if done.rounds % _MAINTAIN_ROUNDS == 0:
+                            maintain(committer, keep_days=_KEEP_DAYS)
+        except SupersededError as error:
+            if halted is None:
+                raise
+            # the other one meets by itself what halted landing here
+            raise error from halted
         except Exception as error:  # a worker's comes as a RuntimeError whatever it was: which of them may pass cannot be told by their class
             if not isinstance(error, WattlakeError):
                 # of a disk that fails, and whatever DuckDB meets there: what that has left of the connection is not trusted
                 committer.renew()
-            failure = error if isinstance(error, WattlakeError) else WattlakeError(
-                f"a round failed: {cause(error)}", subject=str(committer.lake),
-                next_step="see to the disk if it stays so; `wattlake --debug run` shows where it comes from")
+            failure = as_failed_round(error, committer.lake)
         else:
             if untold and heard is not None:
                 heard(done)
                 untold = False
-        if failure is None:
+        if isinstance(halted, GapError):
+            if failure is not None:
+                raise _with_what_failed_too(halted, failure) from failure
+            raise halted
+        failures = [each for each in (failure, halted) if each is not None]
+        if not failures:
             retry_s = _FIRST_RETRY_S
             _pause(stop, began + every_s, committer, requests.seen)
             continue
         done.failures += 1
         if failed is not None:
-            failed(failure)
+            for each in failures:
+                failed(each)
         stop.wait(retry_s)
         retry_s = min(2 * retry_s, _LAST_RETRY_S)
     return done
+
+
+def as_failed_round(error: Exception, lake: Path) -> WattlakeError:
+    """What is told of a round that failed with this: the error itself if it is one of ours."""
+    return error if isinstance(error, WattlakeError) else WattlakeError(
+        f"a round failed: {cause(error)}", subject=str(lake), next_step="see to the disk if it stays so; `wattlake --debug run` shows where it comes from")
+
+
+def _with_what_failed_too(gap: GapError, failure: WattlakeError) -> GapError:
+    """A gap with what failed in its round beside it: the gap ends following, so nobody would tell that again."""
+    return GapError(f"{gap.what}; and in the same round this failed: {failure.subject}: {failure.what}", subject=gap.subject,
+                    next_step=f"{gap.next_step}. As to the other: {failure.next_step or 'it is tried again by the next run'}")
 
 
 class _Requests:

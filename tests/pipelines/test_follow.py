@@ -10,7 +10,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -20,13 +20,17 @@ import pytest
 from lakes import rows
 from logs import Log
 from topics import Topics
+from wattlake_contracts.errors import WattlakeError
 from wattlake_pipelines import follow
 from wattlake_pipelines.dev.kafka import Kafka
-from wattlake_pipelines.lake.committer import Committer
+from wattlake_pipelines.lake.committer import CommitRefusedError, Committer, SupersededError
+from wattlake_pipelines.land.kafka_source import GapError, KafkaSource
+from wattlake_pipelines.land.land import land
 from wattlake_pipelines.land.source import FileSource
 from wattlake_pipelines.worker_error import cause
 
 T0 = 1_760_000_000_000
+ENERGY = "SELECT node, sum(energy_mj)::BIGINT FROM lake.fact_energy GROUP BY node ORDER BY node"
 WATTLAKE = str(Path(sys.executable).with_name("wattlake"))
 
 
@@ -143,6 +147,167 @@ def test_what_landed_is_accounted_for_though_nothing_more_comes(tmp_path: Path, 
     assert "Input/output error" in str(told[0])
     assert told[1:] == [(2, 1)]
     assert rows(lake, "SELECT sum(energy_mj)::BIGINT FROM lake.fact_energy") == [(5000,)]
+
+
+@pytest.mark.slow
+def test_what_has_landed_is_accounted_for_by_a_follower_that_starts_while_the_brokers_are_away(own_kafka: Callable[..., Kafka], topic_prefix: str,
+                                                                                              tmp_path: Path) -> None:
+    kafka = own_kafka()
+    topics = Topics(kafka.address, topic_prefix)
+    log, lake, said = Log(tmp_path / "log"), tmp_path / "lake", tmp_path / "said"
+    for i in range(3):
+        reading(log, i)
+    topics.ship(log.root)
+    subprocess.run([WATTLAKE, "land", "--log", kafka.address, "--lake", str(lake)], env={**os.environ, "WATTLAKE_KAFKA_PREFIX": topic_prefix},
+                   check=True, timeout=120)
+    assert rows(lake, ENERGY) == []
+    kafka.brokers[0].kill()
+    with following(kafka.address, topic_prefix, lake) as process:
+        until(said, "of facts made anew")
+        # it holds the lake no longer while it waits on
+        found = rows(lake, ENERGY)
+        assert stop(process) == 0
+    assert found == [("n1", 10_000)]
+    assert said.read_text().count("no broker answers") == 1, "told once, and accounted for once"
+    assert said.read_text().count("of facts made anew") == 1
+    assert "following:" not in said.read_text()
+    assert said.read_text().endswith("stopped: nothing has landed\n")
+
+
+def test_while_a_log_is_waited_for_a_lake_that_another_holds_is_accounted_for_once_it_is_free(tmp_path: Path) -> None:
+    log, lake, said = Log(tmp_path / "log"), tmp_path / "lake", tmp_path / "said"
+    reading(log, 0)
+    reading(log, 1)
+    with ExitStack() as held:
+        committer = held.enter_context(Committer(lake))
+        land(committer, log.root, round_bytes=2**20)
+        gone = log.root.rename(tmp_path / "gone")
+        with following(f"file:{log.root}", "unused.", lake) as process:
+            until(said, "another committer is at work")
+            held.close()
+            until(said, "of facts made anew")
+            assert rows(lake, ENERGY) == [("n1", 5000)]
+            gone.rename(log.root)
+            reading(log, 2)
+            until(said, "1 row of 1 record")
+            assert stop(process) == 0
+    assert said.read_text().count("another committer is at work") == 1
+    assert rows(lake, ENERGY) == [("n1", 10_000)]
+
+
+@pytest.mark.slow
+def test_what_has_landed_is_accounted_for_when_the_brokers_go_before_the_next_round(own_kafka: Callable[..., Kafka], topic_prefix: str,
+                                                                                   tmp_path: Path) -> None:
+    kafka, ends, told = own_kafka(), threading.Event(), []
+    topics = Topics(kafka.address, topic_prefix)
+    log, lake, source = Log(tmp_path / "log"), tmp_path / "lake", topics.source()
+    reading(log, 0)
+    reading(log, 1)
+    topics.ship(log.root)
+
+    def failed(error: WattlakeError) -> None:
+        told.append(str(error))
+        ends.set()
+
+    with Committer(lake) as committer:
+        land(committer, source, round_bytes=2**20)
+        kafka.brokers[0].kill()
+        done = follow.follow(committer, source, every_s=0.1, round_bytes=2**20, stop=ends, failed=failed)
+    assert len(told) == 1
+    assert "no broker answers" in told[0]
+    assert (done.rounds, done.failures, done.rows) == (0, 1, 0)
+    assert rows(lake, ENERGY) == [("n1", 5000)]
+
+
+def landed_with_a_gap_behind(kafka: Kafka, topic_prefix: str, tmp_path: Path) -> tuple[Committer, KafkaSource]:
+    """A lake in which two readings have landed and nothing is accounted for, and its log, which has dropped the next two of three."""
+    topics = Topics(kafka.address, topic_prefix, partitions=1)
+    log = Log(tmp_path / "log")
+    reading(log, 0)
+    reading(log, 1)
+    topics.ship(log.root)
+    committer = Committer(tmp_path / "lake")
+    land(committer, topics.source(), round_bytes=2**20)
+    for i in range(2, 5):
+        reading(log, i)
+    topics.ship(log.root)
+    topics.drop_before("readings", 0, 4)
+    return committer, topics.source()
+
+
+def test_what_has_landed_is_accounted_for_before_a_gap_ends_it(kafka: Kafka, topic_prefix: str, tmp_path: Path) -> None:
+    committer, source = landed_with_a_gap_behind(kafka, topic_prefix, tmp_path)
+    with committer, pytest.raises(GapError, match=r"offsets 2 to 4 \(2 records\) are gone: the topic dropped them before they were landed\n"):
+        follow.follow(committer, source, every_s=0.1, round_bytes=2**20, stop=threading.Event())
+    assert rows(tmp_path / "lake", ENERGY) == [("n1", 5000)]
+    assert rows(tmp_path / "lake", "SELECT count(*) FROM lake.raw_readings") == [(2,)]
+
+
+def test_a_gap_and_what_kept_its_round_from_being_accounted_for_are_told_together(kafka: Kafka, topic_prefix: str, tmp_path: Path,
+                                                                                 monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails(committer: Committer, **options: Any) -> None:
+        raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr(follow, "account", fails)
+    committer, source = landed_with_a_gap_behind(kafka, topic_prefix, tmp_path)
+    with committer, pytest.raises(GapError, match=r"offsets 2 to 4 .*; and in the same round this failed: .*lake: a round failed: Input/output error") as told:
+        follow.follow(committer, source, every_s=0.1, round_bytes=2**20, stop=threading.Event())
+    assert "--accept-gap" in told.value.next_step
+    assert "see to the disk" in told.value.next_step
+
+
+def test_where_nothing_lands_and_accounting_fails_too_both_are_told_and_tried_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    log, lake, ends, told, accounted = Log(tmp_path / "log"), tmp_path / "lake", threading.Event(), [], []
+    reading(log, 0)
+    reading(log, 1)
+    really = follow.account
+
+    def fails_once(committer: Committer, **options: Any) -> Any:
+        accounted.append(len(told))
+        if len(accounted) == 1:
+            raise WattlakeError("is damaged", subject="a file", next_step="see why")
+        return really(committer, **options)
+
+    def failed(error: WattlakeError) -> None:
+        told.append(str(error).partition("\n")[0])
+        if len(told) == 3:
+            ends.set()
+
+    monkeypatch.setattr(follow, "account", fails_once)
+    with Committer(lake) as committer:
+        land(committer, log.root, round_bytes=2**20)
+        gone = log.root.rename(tmp_path / "gone")
+        with pytest.raises(WattlakeError) as away:
+            FileSource(log.root).plan({}, 2**20)
+        done = follow.follow(committer, FileSource(log.root), every_s=0.1, round_bytes=2**20, stop=ends, failed=failed)
+    assert gone.is_dir()
+    nothing_there = str(away.value).partition("\n")[0]
+    assert told == ["a file: is damaged", nothing_there, nothing_there]
+    assert (accounted, done.failures) == ([0, 2], 2)
+    assert rows(lake, ENERGY) == [("n1", 5000)]
+
+
+@pytest.mark.parametrize(("error", "ends"), [
+    (OSError(errno.EIO, "Input/output error"), False), (CommitRefusedError("the catalogue refused the commit: database or disk is full"), False),
+    (SupersededError("another committer has taken over"), True)])
+def test_nothing_is_accounted_for_where_the_lake_is_not_to_be_trusted_or_has_no_room_or_is_anothers(error: Exception, ends: bool, tmp_path: Path,
+                                                                                                   monkeypatch: pytest.MonkeyPatch) -> None:
+    log, stopped, steps = Log(tmp_path / "log"), threading.Event(), []
+    reading(log, 0)
+
+    def fails(*given: Any, **options: Any) -> None:
+        steps.append("land")
+        raise error
+
+    def failed(error: WattlakeError) -> None:
+        steps.append("told")
+        stopped.set()
+
+    monkeypatch.setattr(follow, "land", fails)
+    monkeypatch.setattr(follow, "account", lambda *given, **options: steps.append("account"))
+    with Committer(tmp_path / "lake") as committer, pytest.raises(SupersededError) if ends else nullcontext():
+        follow.follow(committer, FileSource(log.root), every_s=0.1, round_bytes=2**20, stop=stopped, failed=failed)
+    assert steps == (["land"] if ends else ["land", "told"])
 
 
 def test_what_fails_in_a_worker_is_told_with_its_cause_and_tried_again(failing_calls: Path, tmp_path: Path) -> None:
