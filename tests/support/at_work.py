@@ -28,7 +28,7 @@ class TooLongError(AssertionError):
 
 
 class NotLiveError(AssertionError):
-    """Fresh data has not landed in the seconds that are promised after the faults stopped."""
+    """Fresh data has not landed in the seconds that are promised after the faults stopped. That is a failure, and CI does not try it once more."""
 
 
 def until(condition: Callable[[], object], what: str, seconds: float = 60, error: type[AssertionError] = TooLongError,
