@@ -95,7 +95,7 @@ class Agent:
             self.spool.open()
         except LogError as error:
             self._let_go()
-            raise refused(error, self.log, self.node) from error
+            raise refused(error, self.log, self.node, self.address) from error
         if isinstance(self.address, KafkaLog):
             # kafka-python is not loaded for a file log
             from wattlake_agents.shipping import Shipping

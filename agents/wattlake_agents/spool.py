@@ -16,6 +16,7 @@ from wattlake_contracts.errors import WattlakeError
 from wattlake_contracts.filelog.format import MAX_RECORD_BYTES
 from wattlake_contracts.filelog.partition import LogError
 from wattlake_contracts.filelog.writer import LogWriter, RecordTooLarge
+from wattlake_contracts.log_address import SPOOL_DIR, FileLog, KafkaLog
 from wattlake_contracts.record import ARROW, JSON, Meta
 
 #: What may wait in memory for the disk to have room again.
@@ -138,25 +139,26 @@ class Spool:
             self._lost_records, self._writer = self.lost_records, None
 
 
-def refused(error: LogError, root: Path, node: str) -> WattlakeError:
-    """Why a log cannot be written at all, as its user is told: what, on which file, and what to do about it."""
+def refused(error: LogError, root: Path, node: str, address: FileLog | KafkaLog) -> WattlakeError:
+    """Why a log, or the spool of one on Kafka, cannot be written at all, as its user is told: what, on which file, and what to do about it."""
     cause = error.__cause__
+    what, elsewhere = ("spool", f"set {SPOOL_DIR} to another folder") if isinstance(address, KafkaLog) else ("log", "give another --log")
     if isinstance(cause, BlockingIOError):
-        return WattlakeError(f"an agent of node {node} writes this log already", subject=str(root),
-                             next_step="stop that agent, or give this one another --log or --node")
+        another = elsewhere if what == "spool" else "give this one another --log or --node"
+        return WattlakeError(f"an agent of node {node} writes this {what} already", subject=str(root), next_step=f"stop that agent, or {another}")
     if not isinstance(cause, OSError):
         return WattlakeError(str(error), subject=str(root), next_step="give another --node")
     if isinstance(cause, PermissionError):
-        step = f"run as its owner, or let {_user() or 'this user'} write there (chown, chmod), or give another --log"
+        step = f"run as its owner, or let {_user() or 'this user'} write there (chown, chmod), or {elsewhere}"
     elif isinstance(cause, FileExistsError | NotADirectoryError):
-        step = "a file stands where a folder must be: move it away, or give another --log"
+        step = f"a file stands where a folder must be: move it away, or {elsewhere}"
     elif cause.errno == errno.EROFS:
-        step = "the file system is read-only: mount it for writing, or give another --log"
+        step = f"the file system is read-only: mount it for writing, or {elsewhere}"
     elif isinstance(cause, FileNotFoundError):
-        step = "no folder can be made there: give another --log"
+        step = f"no folder can be made there: {elsewhere}"
     else:
-        step = "mend the file system, or give another --log"
-    return WattlakeError(f"the log cannot be written: {cause.strerror}", subject=str(cause.filename or root), next_step=step)
+        step = f"mend the file system, or {elsewhere}"
+    return WattlakeError(f"the {what} cannot be written: {cause.strerror}", subject=str(cause.filename or root), next_step=step)
 
 
 def _user() -> str | None:

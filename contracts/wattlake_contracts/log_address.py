@@ -10,6 +10,8 @@ from wattlake_contracts.config import Config, KafkaConfig, data_home
 from wattlake_contracts.errors import UsageError
 from wattlake_contracts.filelog.format import MAX_RECORD_BYTES
 
+#: What says where the spool of a log on Kafka lies, as a user is told.
+SPOOL_DIR = "kafka.spool_dir (WATTLAKE_KAFKA_SPOOL_DIR)"
 _SERVER = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9_.-]+):([0-9]{1,5})")
 
 

@@ -174,6 +174,20 @@ def test_a_place_where_no_folder_can_be_made_is_named(wattlake: Path, machine: A
     assert said == "wattlake: /proc/foo: the log cannot be written: No such file or directory\n  next: no folder can be made there: give another --log\n"
 
 
+@pytest.mark.parametrize(("place", "says"), [
+    ("afile", "the spool cannot be written: Not a directory\n  next: a file stands where a folder must be: move it away, or "),
+    ("/proc/foo", "the spool cannot be written: No such file or directory\n  next: no folder can be made there: "),
+])
+def test_a_spool_that_cannot_be_written_is_put_elsewhere_by_its_own_setting(wattlake: Path, machine: Any, state: Path, tmp_path: Path, place: str,
+                                                                            says: str) -> None:
+    (tmp_path / "afile").touch()
+    done = subprocess.run([wattlake, "agent", "run", "--log", "kafka:127.0.0.1:1"], capture_output=True, text=True, timeout=20,
+                          env={**machine.environment(state), "WATTLAKE_KAFKA_SPOOL_DIR": str(tmp_path / place)})
+    assert done.returncode == 1
+    assert done.stderr.endswith(f"{says}set kafka.spool_dir (WATTLAKE_KAFKA_SPOOL_DIR) to another folder\n"), done.stderr
+    assert "--log" not in done.stderr
+
+
 @pytest.mark.parametrize("node", ["a/b", "../../evil", "x" * 181, "a b"])
 def test_a_node_that_cannot_name_a_part_of_the_log_is_refused(wattlake: Path, machine: Any, state: Path, tmp_path: Path, node: str) -> None:
     said = refused(wattlake, machine, state, tmp_path / "log", "--node", node)

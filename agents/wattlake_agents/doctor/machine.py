@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 from wattlake_agents.doctor.finding import Finding, failed, not_tried, ok
 from wattlake_agents.log.standing import spool_backlog
@@ -13,6 +15,7 @@ from wattlake_agents.state import state_dir
 from wattlake_contracts.amount import amount
 from wattlake_contracts.config import Config
 from wattlake_contracts.errors import WattlakeError
+from wattlake_contracts.log_address import SPOOL_DIR
 
 STATE, SENSORS, SIGNING = "state folder", "sensors", "signing key"
 
@@ -21,7 +24,7 @@ def state(config: Config) -> Finding:
     """Whether the agent could keep its state."""
     folder = state_dir(config.agent)
     if problem := _unwritable(folder):
-        return failed(STATE, str(folder), problem, "run as its owner, or set agent.state_dir (WATTLAKE_AGENT_STATE_DIR) to another")
+        return failed(STATE, str(folder), problem.what, f"{problem.step}set agent.state_dir (WATTLAKE_AGENT_STATE_DIR) to another")
     return ok(STATE, str(folder), "can be written" if folder.is_dir() else "is not there yet, and can be made")
 
 
@@ -65,7 +68,7 @@ def writing(config: Config, root: Path, *, spool: bool) -> Finding:
     """Whether records can be written down here, and in a spool what waits. spool: the log is on Kafka."""
     probe = "spool" if spool else "log"
     if problem := _unwritable(root):
-        return failed(probe, str(root), problem, f"run as its owner, or {'set kafka.spool_dir' if spool else 'give another --log'}")
+        return failed(probe, str(root), problem.what, problem.step + (f"set {SPOOL_DIR} to another" if spool else "give another --log"))
     above = _nearest(root)
     free_mib = shutil.disk_usage(above).free // 2**20
     waiting, size = spool_backlog(root)
@@ -81,24 +84,38 @@ def writing(config: Config, root: Path, *, spool: bool) -> Finding:
     return ok(probe, str(root), ", ".join(parts), step)
 
 
-def _unwritable(folder: Path) -> str:
-    """Why nothing can be written in a folder, which need not exist yet; '' if it can. What is written to find out is deleted at once."""
+class _Problem(NamedTuple):
+    """what: why nothing can be written in a folder. step: what may be done about it there, with the `or` before another folder."""
+
+    what: str
+    step: str
+
+
+def _unwritable(folder: Path) -> _Problem | None:
+    """Why nothing can be written in a folder, which need not exist yet; None if it can. What is made to find out is deleted at once."""
     above = _nearest(folder)
     if not above.is_dir():
-        return f"{above} is a file where a folder must be"
-    if above != folder:
-        return "" if os.access(above, os.W_OK | os.X_OK) else f"cannot be made: {above} may not be written"
-    trial = folder / f".doctor-{os.getpid()}"
+        return _Problem(f"{above} is a file where a folder must be", "move it away, or ")
+    trial = above / f".doctor-{os.getpid()}"
     try:
-        with trial.open("xb") as file:
-            file.write(b"\0" * 4096)
-            file.flush()
-            os.fsync(file.fileno())
+        if above != folder.absolute():
+            # what may be written in may yet have no folders made in it, as /proc
+            trial.mkdir()
+            trial.rmdir()
+            return None
+        try:
+            with trial.open("xb") as file:
+                file.write(b"\0" * 4096)
+                file.flush()
+                os.fsync(file.fileno())
+        finally:
+            trial.unlink(missing_ok=True)
     except OSError as error:
-        return f"cannot be written: {error.strerror}"
-    finally:
-        trial.unlink(missing_ok=True)
-    return ""
+        what = f"cannot be made in {above}" if above != folder.absolute() else "cannot be written"
+        step = ("free some of the disk, or " if error.errno in (errno.ENOSPC, errno.EDQUOT) else "mount it for writing, or " if error.errno == errno.EROFS
+                else "run as its owner, or " if isinstance(error, PermissionError) else "")
+        return _Problem(f"{what}: {error.strerror}", step)
+    return None
 
 
 def _nearest(folder: Path) -> Path:

@@ -10,6 +10,7 @@ from wattlake_contracts.errors import WattlakeError
 from wattlake_contracts.filelog.format import MAX_RECORD_BYTES, record_bytes
 from wattlake_contracts.filelog.partition import LogError
 from wattlake_contracts.filelog.writer import open_pooled
+from wattlake_contracts.log_address import SPOOL_DIR
 from wattlake_contracts.record import Meta
 
 
@@ -49,7 +50,8 @@ class Announcer:
             cause = error.__cause__ if isinstance(error, LogError) else error
             why = cause.strerror if isinstance(cause, OSError) and cause.strerror else error
             raise WattlakeError(f"the log cannot be written: {why}", subject=str(self._root),
-                                next_step="check the folder's owner and the disk, or give another --log") from error
+                                next_step="check the folder's owner and the disk, or name another: "
+                                          f"by --log, or where the log is on Kafka by {SPOOL_DIR}") from error
 
     def _payloads(self, meta: Meta, rows: list[dict[str, object]]) -> list[bytes]:
         def fits(payload: bytes) -> bool:

@@ -51,7 +51,7 @@ class LogWriter:
             self.folder.mkdir(parents=True, exist_ok=True)
             self._lock = os.open(self.folder / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
         except OSError as error:
-            raise LogError(f"cannot write the log in {root}: {error.strerror}; check its owner and mode, or give another --log") from error
+            raise LogError(f"cannot write the log in {root}: {error.strerror}; check its owner and mode, or write to another folder") from error
         try:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from wattlake_contracts.errors import WattlakeError
 from wattlake_contracts.filelog.partition import LogError
+from wattlake_contracts.log_address import SPOOL_DIR
 
 #: Only one process ships a spool.
 LOCK = ".ship.lock"
@@ -23,14 +24,15 @@ def claim(root: Path) -> int:
         lock = os.open(root / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
     except OSError as error:
         raise LogError(f"the spool cannot be used: {error.strerror}", subject=str(root),
-                       next_step="check its owner and mode, or set kafka.spool_dir to another folder") from error
+                       next_step=f"check its owner and mode, or set {SPOOL_DIR} to another folder") from error
     for left in reversed(range(_TRIES)):
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
             if not left:
                 os.close(lock)
-                raise WattlakeError("another process ships this spool already", subject=str(root), next_step="stop it, or set kafka.spool_dir") from error
+                raise WattlakeError("another process ships this spool already", subject=str(root),
+                                    next_step=f"stop it, or set {SPOOL_DIR} to another folder") from error
             time.sleep(_PAUSE_S)
         else:
             break

@@ -62,10 +62,17 @@ def test_a_file_in_the_way_of_a_folder_is_told(doctor: Doctor, tmp_path: Path, p
     assert "is a file where a folder must be" in found.failed()[probe]
 
 
+def test_a_spool_that_cannot_be_made_is_told_though_what_is_above_it_may_be_written(doctor: Doctor) -> None:
+    found = doctor("--log", "kafka:127.0.0.1:1", WATTLAKE_KAFKA_SPOOL_DIR="/proc/nosuch/spool")
+    assert found.failed()["spool"] == "cannot be made in /proc: No such file or directory"
+    assert found.by_probe["spool"]["next_step"] == "set kafka.spool_dir (WATTLAKE_KAFKA_SPOOL_DIR) to another"
+
+
 def test_a_full_disk_is_told(doctor: Doctor, small_disk: Path) -> None:
     (small_disk / "filler").write_bytes(b"\0" * (1020 * 1024))
     found = doctor("--log", "kafka:127.0.0.1:1", WATTLAKE_KAFKA_SPOOL_DIR=str(small_disk))
     assert "spool" in found.failed()
+    assert found.by_probe["spool"]["next_step"].startswith("free some of the disk")
 
 
 def test_what_waits_in_the_spool_is_told(doctor: Doctor, tmp_path: Path) -> None:
