@@ -5,10 +5,10 @@ from __future__ import annotations
 import os
 import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, get_args, get_type_hints
 
 import msgspec
 
@@ -165,12 +165,34 @@ def _wrong(error: msgspec.ValidationError, file: Path, given: Mapping[str, str])
     """A value that is none, on the variable or the file that it came from. given: variable by path of its key."""
     what, _, at = str(error).partition(" - at ")
     path = re.sub(r"\[[0-9.]+\]", "", at.strip("`")).removeprefix("$").removeprefix(".")
+    section, _, key = path.rpartition(".")
+    allowed = get_args(get_type_hints(SECTIONS[section]).get(key)) if what.startswith("Invalid enum value") and section in SECTIONS else ()
     if name := given.get(path):
         wanted = what.removesuffix(", got `str`").replace("Expected", "expected").replace("`float`", "a number").replace("`int`", "a whole number")
-        return UsageError(f"{os.environ[name]!r} will not do: {wanted.replace('`bool`', 'true or false')}", subject=f"the variable {name}",
+        wanted = f"expected {_one_of(allowed)}" if allowed else wanted.replace("`bool`", "true or false")
+        return UsageError(f"{os.environ[name]!r} will not do: {wanted}", subject=f"the variable {name}",
                           next_step="mend it, or unset it; see docs/configuration.md")
-    known = "log, lake, [agent], [kafka], [pipelines], [report]; see docs/configuration.md"
-    return UsageError(str(error), subject=str(file), next_step=f"known keys: {known}")
+    if allowed:
+        return UsageError(f"{what.removeprefix('Invalid enum value ')} will not do for {path}", subject=str(file), next_step=f"write {_one_of(allowed)}")
+    if unknown := re.fullmatch(r"Object contains unknown field `(.*)`", what, re.DOTALL):
+        return _unknown(unknown[1], path, file)
+    step = f"write it as a section, [{path}]" if path in SECTIONS else "mend it"
+    return UsageError(str(error), subject=str(file), next_step=f"{step}; see docs/configuration.md")
+
+
+def _unknown(key: str, section: str, file: Path) -> UsageError:
+    """A key that there is not in a section ('' for what stands before the first one), with what was likely meant and all that there are."""
+    keys = {name: f"[{name}]" if not section and name in SECTIONS else name for name in SECTIONS[section].__struct_fields__}
+    place = f"in [{section}]" if section else "before the first section"
+    elsewhere = [f"in [{other}]" if other else "before the first section" for other, struct in SECTIONS.items() if key in struct.__struct_fields__]
+    near = get_close_matches(key, keys, n=1)
+    meant = f"did you mean {keys[near[0]]}? " if near else f"it stands {elsewhere[0]}; " if elsewhere else ""
+    return UsageError(f"there is no key {key} {place}", subject=str(file),
+                      next_step=f"{meant}{place} may stand {', '.join(keys.values())}; see docs/configuration.md")
+
+
+def _one_of(values: Sequence[object]) -> str:
+    return f"{', '.join(map(str, values[:-1]))} or {values[-1]}"
 
 
 def _override(table: dict[str, object]) -> dict[str, str]:

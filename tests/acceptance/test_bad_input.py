@@ -104,7 +104,7 @@ def test_a_kind_that_does_not_exist(world: Any) -> None:
 def test_a_configuration_key_that_does_not_exist(world: Any) -> None:
     (world.folder / "mine.toml").write_text("[pipelines]\nshard = 3\n", encoding="utf-8")
     done = world.command("run", "--config", "mine.toml", "--log", f"file:{world.log}", "--lake", world.lake)
-    refused(done, USAGE, "mine.toml", "shard", "known keys")
+    refused(done, USAGE, "mine.toml", "shard", "did you mean shards?", "may stand shards, long_gap_s, round_mib")
     assert not world.lake.exists()
 
 

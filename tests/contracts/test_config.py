@@ -58,6 +58,28 @@ def test_a_record_size_that_not_every_reading_fits_in_is_refused_with_the_least(
     assert load().kafka.max_record_bytes == LEAST_RECORD_BYTES
 
 
+@pytest.mark.parametrize(("text", "says"), [
+    ("[kafka]\nuser = 'x'", "there is no key user in [kafka]\n  next: did you mean username? in [kafka] may stand prefix, security_protocol, "),
+    ("[kafka]\nsite = 'x'", "there is no key site in [kafka]\n  next: it stands in [agent]; in [kafka] may stand prefix, "),
+    ("[kafka]\nlog = 'x'", "there is no key log in [kafka]\n  next: it stands before the first section; in [kafka] may stand prefix, "),
+    ("zorch = 1", "there is no key zorch before the first section\n  next: before the first section may stand log, lake, [agent], [kafka], "),
+    ("[Kafka]\nprefix = 'x'", "there is no key Kafka before the first section\n  next: did you mean [kafka]? before the first section may stand log, "),
+    ("kafka = 3", "Expected `object`, got `int` - at `$.kafka`\n  next: write it as a section, [kafka]; see docs/configuration.md"),
+    ("[kafka]\nsecurity_protocol = 'SASL'", "'SASL' will not do for kafka.security_protocol\n  next: write PLAINTEXT, SSL or SASL_SSL"),
+])
+def test_a_key_or_a_word_that_is_none_is_told_with_those_that_there_are(tmp_path: Path, text: str, says: str) -> None:
+    (tmp_path / "wattlake.toml").write_text(f"{text}\n")
+    with pytest.raises(UsageError) as caught:
+        load()
+    assert str(caught.value).startswith(f"wattlake.toml: {says}")
+
+
+def test_a_variable_with_a_word_that_is_none_is_told_with_those_that_there_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WATTLAKE_KAFKA_SASL_MECHANISM", "SCRAM")
+    with pytest.raises(UsageError, match="'SCRAM' will not do: expected SCRAM-SHA-256, SCRAM-SHA-512 or PLAIN"):
+        load()
+
+
 def test_a_variable_goes_before_the_file_and_an_empty_place_is_none(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     (tmp_path / "wattlake.toml").write_text("log = 'file:/a/log'\nlake = '/a/lake'\n[agent]\nsite = 'here'\n")
     monkeypatch.setenv("WATTLAKE_LOG", "file:/b/log")
