@@ -36,8 +36,10 @@ _EVERY_S = 5.0
 #: Seconds between two tries to reach the brokers.
 _RETRY_S = 5.0
 _CONTEXT = {"help_option_names": ["-h", "--help"]}
-_EPILOG = ("What stands after -- goes to Beam, e.g. -- --runner=FlinkRunner. Exit code 4: some rows were rejected, see "
-           "`wattlake sql \"FROM rejects\"`, or a topic could not be landed from.")
+_BEAM = "What stands after -- goes to Beam, e.g. -- --runner=FlinkRunner."
+_EPILOG = (f"{_BEAM} Exit code 4: some rows were rejected, see `wattlake sql \"FROM rejects\"`, or a topic could not be landed from.")
+_RUN_EPILOG = (f"{_EPILOG} 1: it failed, or stopped at a gap. 130, 143: Ctrl-C or SIGTERM ended it; run it again. With --follow these two end it with 0, "
+               "whatever was rejected, and 1 is a gap, or a committer that has taken over.")
 
 run_app = typer.Typer(rich_markup_mode=None, context_settings=_CONTEXT)
 land_app = typer.Typer(rich_markup_mode=None, context_settings=_CONTEXT)
@@ -229,7 +231,7 @@ def _follow(committer: Committer, source: Source, stop: threading.Event, every_s
     say(f"stopped: {_landed(done)}, {amount(done.failures, 'round')} failed")
 
 
-@run_app.command(epilog=_EPILOG)
+@run_app.command(epilog=_RUN_EPILOG)
 def run(beam: BeamOptions = None, config: ConfigOption = None, lake: LakeOption = None, log: LogOption = None, form: FormatOption = "table",
         ranges: RangesOption = 1, until: UntilOption = None, accept_gap: AcceptGapOption = False, follow: FollowOption = False,
         every: EveryOption = None, take_over: TakeOverOption = False) -> None:

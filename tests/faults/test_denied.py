@@ -143,7 +143,7 @@ def test_passwords_are_rotated_and_certificates_expire_and_are_renewed(own_guard
     for follower in here.followers:
         told = refusals(follower)
         until(lambda: refusals(follower) > told, "a follower that is not let in says so, and tries again")  # noqa: B023
-        assert "see that they are up, and that address, certificates and password are right" in follower.said.read_text()
+        assert "`wattlake doctor --role pipelines` tells which it is" in follower.said.read_text()
     assert shut_out == {follower: rounds(follower) for follower in here.followers}, "nothing lands for who is not let in"
 
     for user, file in password_files.items():

@@ -77,6 +77,20 @@ def test_what_comes_to_a_file_log_is_accounted_for_until_it_is_stopped(tmp_path:
     assert rows(lake, "SELECT sum(energy_mj)::BIGINT FROM lake.fact_energy") == [(5000,)]
 
 
+def test_a_follower_that_is_stopped_ends_well_whatever_it_rejected(tmp_path: Path) -> None:
+    Log(tmp_path / "log").put("sites", [{"site": "a", "zone": "DE", "pue": 0.5}])
+    with following(f"file:{tmp_path / 'log'}", "unused.", tmp_path / "lake") as process:
+        until(tmp_path / "said", "1 rejected")
+        assert stop(process) == 0
+
+
+def test_brokers_that_do_not_answer_are_told_by_who_waits_for_them_with_what_finds_out_why(tmp_path: Path) -> None:
+    with following("kafka:127.0.0.1:1", "unused.", tmp_path / "lake") as process:
+        assert "no broker answers" in (said := until(tmp_path / "said", "it is tried again"))
+        assert "next: `wattlake doctor --role pipelines` tells which it is" in said
+        assert stop(process) == 0
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_log_that_is_not_there_yet_is_waited_for_until_it_is_stopped(number: signal.Signals, tmp_path: Path) -> None:
     with following(f"file:{tmp_path / 'log'}", "unused.", tmp_path / "lake") as process:

@@ -179,7 +179,7 @@ def brokers(log: KafkaLog, config: KafkaConfig) -> Iterator[Brokers]:
     except (KafkaError, OSError, ValueError) as error:
         # a wrong password, an unknown authority and a broker that is down all come as the same timeout
         raise WattlakeError(f"no broker answers: {plainly(error)}", subject=str(log),
-                            next_step="`wattlake doctor` tells which of many causes it is") from error
+                            next_step="`wattlake doctor` tells which it is: that they are down, or the address, a certificate or the password") from error
     try:
         yield Brokers(admin, log)
     finally:

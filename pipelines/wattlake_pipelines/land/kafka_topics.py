@@ -94,7 +94,7 @@ def away(log: KafkaLog, error: Exception | None = None) -> WattlakeError:
     """What is told when the brokers do not answer."""
     why = "" if error is None else f": {plainly(error)}"
     return WattlakeError(f"no broker answers{why}", subject=str(log),
-                         next_step="see that they are up, and that address, certificates and password are right")
+                         next_step="`wattlake doctor --role pipelines` tells which it is: that they are down, or the address, a certificate or the password")
 
 
 def anyone_listens(servers: Sequence[str]) -> bool:

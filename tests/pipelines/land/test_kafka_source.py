@@ -334,8 +334,9 @@ def test_brokers_that_are_away_are_told_and_the_lake_is_as_it_was(own_kafka: Cal
     source = topics.source()
     run(tmp_path / "lake", source)
     kafka.brokers[0].kill()
-    with pytest.raises(WattlakeError, match="no broker answers"):
+    with pytest.raises(WattlakeError, match="no broker answers") as told:
         run(tmp_path / "lake", source)
+    assert "wattlake doctor --role pipelines" in told.value.next_step
     assert landed(tmp_path / "lake") == 5
 
 
