@@ -322,6 +322,23 @@ def test_a_full_disk_accepts_nothing_and_works_again_once_there_is_room(small_di
     assert bounds(small_disk, "p") == (0, accepted + 10)
 
 
+def test_a_disk_without_room_for_zeros_takes_records_to_its_last_page(small_disk: Path) -> None:
+    accepted = 0
+    with LogWriter(small_disk, "p") as writer:
+        try:
+            while True:
+                writer.append(META, accepted, bytes(4000))
+                writer.sync()
+                accepted += 1
+        except OSError as error:
+            assert error.errno == errno.ENOSPC
+        room = os.statvfs(small_disk)
+        assert accepted * 4000 + room.f_bavail * room.f_bsize > 2**20 - 10 * 4096, "what is free or taken by records is all of it but a few pages"
+        assert room.f_bavail <= 2
+    assert [r.seq for r in records(small_disk)] == list(range(accepted))
+    assert damages(small_disk) == []
+
+
 WRITER = """
 import sys, time
 from pathlib import Path

@@ -24,8 +24,8 @@ from wattlake_contracts.filelog.writer import LogWriter
 from wattlake_contracts.record import Damage, Meta, Stored
 
 META = Meta("jobs", "n1", "b1")
-#: A segment ends after about three of the records below, or one sync of more.
-_SEGMENT_BYTES = 250
+#: A segment ends after about three of the records below, or one sync of more; or it takes all of a life, with zeros written ahead.
+_SEGMENT_BYTES, _LARGE_BYTES = 250, 4000
 
 
 @dataclass
@@ -33,6 +33,7 @@ class Log:
     """A partition, what was accepted in it, and every mark that it ever had. accepted: seq → offset."""
 
     root: Path
+    segment_bytes: int = _SEGMENT_BYTES
     accepted: dict[int, int] = field(default_factory=dict)
     marks: list[bytes] = field(default_factory=list)
     seq: int = 0
@@ -44,7 +45,7 @@ class Log:
     def write(self, groups: list[int]) -> list[int]:
         """Accept so many records to a sync, in one life of a writer that does not end well; give their numbers."""
         fresh: dict[int, int] = {}
-        writer = LogWriter(self.root, "p", segment_bytes=_SEGMENT_BYTES)
+        writer = LogWriter(self.root, "p", segment_bytes=self.segment_bytes)
         for count in groups:
             for _ in range(count):
                 fresh[self.seq] = writer.append(META, self.seq, b"%d." % self.seq * (self.seq % 5 + 1))
@@ -88,11 +89,12 @@ def cut(log: Log, mark: int | None, left: str, where: float) -> bool:
 _CUTS = st.tuples(st.none() | st.integers(-1, 30), st.sampled_from(["whole", "torn", "short", "zeros"]), st.floats(0, 1))
 
 
-@given(st.lists(st.tuples(st.lists(st.integers(1, 4), min_size=1, max_size=8), _CUTS), min_size=1, max_size=4))
-@settings(max_examples=examples(150), deadline=None)
-def test_what_is_accepted_after_any_power_cut_is_read_once(lives: list[tuple[list[int], tuple[int | None, str, float]]]) -> None:
+@given(st.lists(st.tuples(st.lists(st.integers(1, 4), min_size=1, max_size=8), _CUTS), min_size=1, max_size=4),
+       st.sampled_from([_SEGMENT_BYTES, _LARGE_BYTES]))
+@settings(max_examples=examples(200), deadline=None)
+def test_what_is_accepted_after_any_power_cut_is_read_once(lives: list[tuple[list[int], tuple[int | None, str, float]]], segment_bytes: int) -> None:
     with TemporaryDirectory() as folder:
-        log = Log(Path(folder))
+        log = Log(Path(folder), segment_bytes)
         kept: set[int] = set()
         for groups, ((mark, left, where)) in lives:
             kept |= set(log.write(groups))
@@ -101,7 +103,7 @@ def test_what_is_accepted_after_any_power_cut_is_read_once(lives: list[tuple[lis
             assert all(log.accepted[seq] == offset for seq, offset in found.items())
             event(f"{left}, {len(segments(log.folder))} segments")
             honest = cut(log, mark, left, where)
-            LogWriter(log.root, "p", segment_bytes=_SEGMENT_BYTES).close()
+            LogWriter(log.root, "p", segment_bytes=segment_bytes).close()
             after = log.found()
             assert not honest or kept <= after.keys(), "only what the disk lost is lost"
             kept &= after.keys()

@@ -243,8 +243,7 @@ def test_a_disk_that_can_neither_write_nor_delete_is_drained_and_counts_once(kaf
 def test_a_full_disk_below_a_topic_that_takes_nothing_holds_up_no_other_and_loses_nothing(kafka: Kafka, topic_prefix: str, small_disk: Path,
                                                                                           tmp_path: Path) -> None:
     topics, root = Topics(kafka.address, topic_prefix), small_disk / "spool"
-    with topics.admin() as admin:
-        admin.delete_topics([topic_prefix + "jobs"])
+    topics.delete("jobs")
     expected = spooled(root, 20)
     with LogWriter(root, "p") as log:
         for seq in range(20, 40):

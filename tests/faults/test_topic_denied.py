@@ -87,8 +87,7 @@ def test_what_may_not_be_read_is_left_out_and_named_and_the_rest_is_landed(guard
     topics, log = guarded.topics(topic_prefix), Log(tmp_path / "log")
     told(log, 0)
     topics.ship(log.root)
-    with topics.admin() as admin:
-        admin.delete_topics([topic_prefix + "transfers"])
+    topics.delete("transfers")
     reader = Reader(guarded, topics)
     here = world(topics, reader.environment)
     lake, follower = here.lake, here.follower

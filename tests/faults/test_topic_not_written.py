@@ -32,7 +32,7 @@ def test_one_topic_is_written_and_the_others_wait_for_a_grant_and_for_log_init(g
     topics, user, nodes, jobs = guarded.topics(topic_prefix), topic_prefix + "agent", topic_prefix + "nodes", topic_prefix + "jobs"
     with topics.admin() as admin:
         admin.alter_user_scram_credentials([UserScramCredentialUpsertion(user, ScramMechanism.SCRAM_SHA_512, b"word")])
-        admin.delete_topics([jobs])
+    topics.delete("jobs")
     grant(topics, user, WRITE, ["readings", "jobs"])
     here = world(topics, guarded.user())
     agent = here.agent(environment=guarded.user(user, "word"))

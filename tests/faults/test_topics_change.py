@@ -22,11 +22,6 @@ from wattlake_pipelines.land.kafka_source import extents
 TOPIC = "readings"
 
 
-def delete(topics: Topics) -> None:
-    with topics.admin() as admin:
-        admin.delete_topics([topics.prefix + TOPIC])
-
-
 @pytest.mark.slow
 def test_partitions_are_added_while_agents_ship(kafka: Kafka, topic_prefix: str, world: Callable[..., Any]) -> None:
     topics = Topics(kafka.address, topic_prefix, partitions=1)
@@ -57,7 +52,7 @@ def test_a_topic_that_is_deleted_and_made_anew_stops_nothing_and_what_went_with_
     assert here.follower.stop() == 0
     # what is acknowledged from here on is on the topic and not in the lake, and goes with it
     until(lambda: len(accepted([agent.spool]) - seen(here.lake)) > agent.status()[0]["backlog_records"] + 1, "records are acknowledged that nobody lands")
-    delete(topics)
+    topics.delete(TOPIC)
     until(lambda: agent.status()[0]["shipping_error"], "an agent says that it cannot ship")
     here.follower.start()
     until(lambda: "following:" in here.follower.says(), "it lands again", 120)

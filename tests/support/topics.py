@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
@@ -40,6 +41,16 @@ class Topics:
         with self.admin() as admin:
             admin.create_topics(dict.fromkeys(wanted, self._wanted))
             admin.wait_for_topics(wanted)
+
+    def delete(self, *names: str) -> None:
+        """Delete these topics. It ends once the broker knows nothing of them: a busy one goes on taking records for a while after it has said so."""
+        gone = [self.prefix + name for name in names]
+        with self.admin() as admin:
+            admin.delete_topics(gone)
+            deadline = time.monotonic() + 60
+            while not all(topic["error_code"] for topic in admin.describe_topics(gone)):
+                assert time.monotonic() < deadline, f"{gone} are still there"
+                time.sleep(0.05)
 
     def drop_before(self, topic: str, partition: int, offset: int) -> None:
         """Delete the records before an offset, as retention does."""

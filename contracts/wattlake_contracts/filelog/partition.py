@@ -44,6 +44,20 @@ def segments(folder: Path) -> list[tuple[int, Path]]:
     return sorted(found)
 
 
+def written(folder: Path) -> list[tuple[int, Path, int]]:
+    """(first offset, path, bytes of its records) of each segment of a partition, in order: without what a writer has written ahead."""
+    mark = read_mark(folder)
+    return [(base, path, mark[2] if mark is not None and mark[1] == base else _size(path)) for base, path in segments(folder)]
+
+
+def _size(path: Path) -> int:
+    """Its bytes; 0 if whoever ships the log has deleted it meanwhile."""
+    try:
+        return path.stat().st_size
+    except FileNotFoundError:
+        return 0
+
+
 def read_mark(folder: Path) -> tuple[int, int, int] | None:
     """(end offset, segment, position) that are fsynced, or None if the mark is missing or torn.
 

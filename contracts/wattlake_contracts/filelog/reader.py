@@ -113,6 +113,11 @@ def scan(raw: mmap.mmap | bytes, view: memoryview, name: str, base: int, next_ba
             yield Stored(offset, Record(meta, seq, appended_ms, bytes(view[body + meta_len : stop])), stop, body_crc)
         position, expected = stop, offset + 1
     tail_from, tail_to = max(expected, start), min(next_base, end)
-    if bad_from >= 0 or tail_to > tail_from:
+    if tail_to > tail_from or (bad_from >= 0 and not _blank(view[bad_from:])):
         at = bad_from if bad_from >= 0 else size
         yield Damage(tail_from, max(0, tail_to - tail_from), name, at, "damaged or missing bytes", bytes(view[at : at + _RAW_KEPT]), end=size)
+
+
+def _blank(view: memoryview) -> bool:
+    """Whether these are the zeros that a writer had written ahead and did not come to fill: nothing is missing there."""
+    return not bytes(view).strip(b"\0")

@@ -10,12 +10,16 @@ from pathlib import Path
 
 from wattlake_contracts.filelog import cursor
 from wattlake_contracts.filelog.format import HEADER_BYTES, MAX_RECORD_BYTES, encode_mark, encode_meta, encode_record
-from wattlake_contracts.filelog.partition import LOCK, MARK, LogError, check_name, read_mark, segment_name, segments
+from wattlake_contracts.filelog.partition import LOCK, MARK, LogError, check_name, read_mark, segment_name, segments, written
 from wattlake_contracts.filelog.reader import scan
 from wattlake_contracts.record import Meta, Stored
 
 #: In place of a descriptor: given up for good, or to be opened again.
 _CLOSED, _SHUT = -1, -2
+#: So many zeros are written beyond small records: the fsync of a record that takes their place need not tell the file system of a file that has grown.
+_AHEAD = bytes(128 * 2**10)
+#: What is larger is worth a growth of its own, and not the writing of as many zeros first.
+_SMALL_BYTES = len(_AHEAD) // 8
 
 
 class RecordTooLarge(LogError):  # noqa: N818 - says what is the case, as its callers read it
@@ -47,6 +51,8 @@ class LogWriter:
         self._marked = self._listed = False
         #: whether the mark on the disk itself tells of that segment
         self._kept_mark = True
+        #: whether zeros are written ahead: not for a single record, and not on a disk that has no room to spare
+        self._again, self._roomy = False, True
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             self._lock = os.open(self.folder / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
@@ -107,6 +113,8 @@ class LogWriter:
             _close(opened)
             raise
         self._file, self._base, self._size = opened, base, size
+        #: up to where the segment is written, with zeros or not
+        self._reached = size
 
     def append(self, meta: Meta, seq: int, payload: bytes | memoryview, appended_ms: int | None = None) -> int:
         """Take a record in and give its offset; it counts as accepted only after `sync`.
@@ -137,6 +145,7 @@ class LogWriter:
         self._make_up()
         try:
             _write_all(self._file, blob, self._size)
+            self._go_ahead(self._size + len(blob), len(blob))
             _sync_data(self._file)
         except OSError:
             self._reopen()
@@ -144,7 +153,7 @@ class LogWriter:
         # accepted: from here on nothing may fail, or the caller would append it again
         self._size += len(blob)
         self.next_offset += len(pending)
-        self._marked = False
+        self._again, self._marked = True, False
         with suppress(OSError):
             self._make_up()
             if self._size >= self.segment_bytes:
@@ -155,11 +164,30 @@ class LogWriter:
                 self._trim(self.max_bytes)
         return self.next_offset
 
+    def _go_ahead(self, end: int, written_bytes: int) -> None:
+        """Have zeros stand beyond what was written to this end, where the next records will be. That there is no room for them is no failure."""
+        if end <= self._reached:
+            return
+        self._reached = end
+        more = min(len(_AHEAD), self.segment_bytes - end)
+        if not (self._again and self._roomy) or written_bytes > _SMALL_BYTES or more <= 0:
+            return
+        try:
+            _write_all(self._file, _AHEAD[:more], end)
+        except OSError:
+            # the last pages of a disk are for others' files
+            self._roomy = False
+            with suppress(OSError):
+                os.ftruncate(self._file, end)
+        else:
+            self._reached = end + more
+
     def _reopen(self) -> None:
         # After a failed fsync the kernel may drop dirty pages and report success next time, so the
         # descriptor is not trusted again: cut back to what was durable and open anew.
         _close(self._file)
-        self._file, self._listed = _SHUT, False
+        # it may have been for the zeros that there was no room
+        self._file, self._listed, self._roomy = _SHUT, False, False
         with suppress(OSError):  # the next sync tries again, and says so if it still cannot
             self._open(self._base, self.folder / segment_name(self._base), self._size)
 
@@ -175,26 +203,33 @@ class LogWriter:
             _sync_data(self._mark)
             self._kept_mark = True
 
+    def _cut_off(self) -> None:
+        """Have the segment end with its last record; readers pass over what stands beyond, where this fails."""
+        if self._reached > self._size:
+            with suppress(OSError):
+                os.ftruncate(self._file, self._size)
+                self._reached = self._size
+
     def _roll(self) -> None:
+        self._cut_off()
         try:
             path = self.folder / segment_name(self.next_offset)
             new = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
         except OSError:
             return  # no room for a new segment: the old one goes on growing
         _close(self._file)
-        self._file, self._base, self._size = new, self.next_offset, 0
+        self._file, self._base, self._size, self._reached, self._roomy = new, self.next_offset, 0, 0, True
         self._listed = self._marked = self._kept_mark = False
 
     def _trim(self, max_bytes: int) -> None:
-        found = segments(self.folder)
-        sizes = [_size(path) for _, path in found]
-        total = sum(sizes)
+        found = written(self.folder)
+        total = sum(size for _, _, size in found)
         wanted = cursor.load(self.folder) if total > max_bytes else []
-        for i, (base, path) in enumerate(found[:-1]):
+        for i, (base, path, size) in enumerate(found[:-1]):
             if total <= max_bytes:
                 break
             path.unlink(missing_ok=True)
-            total -= sizes[i]
+            total -= size
             # what has been shipped is not lost
             self.lost_records += cursor.within(wanted, base, found[i + 1][0])
             self.first_offset = found[i + 1][0]
@@ -206,6 +241,7 @@ class LogWriter:
         try:
             self.sync()
             if self._file != _SHUT:
+                self._cut_off()
                 with suppress(OSError):  # the next writer finds what is durable without the mark
                     # what a writer leaves behind is to be seen after a power cut too, though none comes after it
                     self._kept_mark = False
@@ -254,14 +290,6 @@ def _write_all(descriptor: int, blob: bytes, position: int) -> None:
     while view:
         written = os.pwrite(descriptor, view, position)
         view, position = view[written:], position + written
-
-
-def _size(path: Path) -> int:
-    """Its bytes; 0 if whoever ships the log has deleted it meanwhile."""
-    try:
-        return path.stat().st_size
-    except FileNotFoundError:
-        return 0
 
 
 def sync_folder(folder: Path) -> None:

@@ -9,7 +9,7 @@ from itertools import pairwise
 from pathlib import Path
 
 from wattlake_contracts.filelog import cursor
-from wattlake_contracts.filelog.partition import partitions, segments
+from wattlake_contracts.filelog.partition import partitions, segments, written
 from wattlake_contracts.filelog.reader import bounds
 from wattlake_contracts.kafkalog.lane import Lane
 from wattlake_contracts.kafkalog.wreckage import Wreck, keep
@@ -105,12 +105,9 @@ class Lanes:
     def _bytes(self, name: str) -> int:
         lanes = self._lanes[name]
         total = 0
-        listed = segments(self.root / name)
-        for i, (base, path) in enumerate(listed):
+        listed = written(self.root / name)
+        for i, (base, _, size) in enumerate(listed):
             stop = listed[i + 1][0] if i + 1 < len(listed) else bounds(self.root, name)[1]
-            size = 0
-            with suppress(FileNotFoundError):
-                size = path.stat().st_size
             left = sum(max(0, min(stop, stop if lane.end is None else lane.end) - max(base, lane.base)) for lane in lanes)
             total += size * left // max(1, stop - base)
         return total

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, ClassVar, NamedTuple, Protocol
 
 from wattlake_contracts.errors import WattlakeError
-from wattlake_contracts.filelog.partition import partitions, segments
+from wattlake_contracts.filelog.partition import partitions, written
 from wattlake_contracts.filelog.reader import bounds, read
 from wattlake_contracts.record import Damage, Stored
 from wattlake_pipelines.land.node_keys import NO_KEYS, NodeKeys
@@ -186,8 +186,8 @@ def plan(root: Path, positions: Mapping[str, int], max_bytes: int, pieces: int =
 
 def _stretches(folder: Path, end: int) -> list[tuple[int, int, int]]:
     """(first offset, end offset, bytes) of each segment up to the durable end."""
-    listed = segments(folder)
-    return [(base, min(end, listed[i + 1][0] if i + 1 < len(listed) else end), path.stat().st_size) for i, (base, path) in enumerate(listed)]
+    listed = written(folder)
+    return [(base, min(end, listed[i + 1][0] if i + 1 < len(listed) else end), size) for i, (base, _, size) in enumerate(listed)]
 
 
 def _cut(whole: FileRange, pieces: int) -> list[FileRange]:

@@ -43,8 +43,7 @@ COUNT = 40
 def topics(kafka: Kafka, topic_prefix: str) -> Topics:
     """All but that of jobs."""
     found = Topics(kafka.address, topic_prefix)
-    with found.admin() as admin:
-        admin.delete_topics([topic_prefix + "jobs"])
+    found.delete("jobs")
     return found
 
 
@@ -130,8 +129,7 @@ def test_a_topic_that_goes_while_records_flow_holds_up_no_other(kafka: Kafka, to
     spool(tmp_path, 5)
     with shipping_of(tmp_path, topics) as shipper:
         wait(lambda: shipper.acked == 10, "all flows")
-        with topics.admin() as admin:
-            admin.delete_topics([topic_prefix + "jobs"])
+        topics.delete("jobs")
         spool(tmp_path, 5, start=5)
         shipper.wake.set()
         wait(lambda: [(one.topic, one.records) for one in shipper.state.held] == [(topic_prefix + "jobs", 5)], "these wait")

@@ -117,8 +117,7 @@ def test_a_topic_that_is_made_anew_goes_on_without_a_stop(topics: Topics, tmp_pa
     topics.ship(tmp_path / "log")
     lake = tmp_path / "lake"
     run(lake, topics.source())
-    with topics.admin() as admin:
-        admin.delete_topics([topics.prefix + "readings"])
+    topics.delete("readings")
     monkeypatch.setattr(outbox, "PATIENCE_S", 3.0)
     readings(log, 1, start=10)
     with pytest.raises(WattlakeError, match="1 record could not be shipped"):
@@ -151,8 +150,7 @@ def test_what_a_topic_holds_that_was_made_anew_since_the_plan_is_not_landed_as_t
     topics.ship(tmp_path / "old")
 
     def make_anew() -> None:
-        with topics.admin() as admin:
-            admin.delete_topics([topics.prefix + "readings"])
+        topics.delete("readings")
         topics.create("readings")
         readings(Log(tmp_path / "new"), 12, node="n2")
         topics.ship(tmp_path / "new")
