@@ -9,6 +9,11 @@ from pathlib import Path
 _PAGE = os.sysconf("SC_PAGESIZE")
 
 
+def up_s() -> float:
+    """Seconds since the machine was started, sleep included: what no setting of a clock moves."""
+    return time.clock_gettime(time.CLOCK_BOOTTIME)
+
+
 def cpu_s() -> float:
     """CPU seconds of all threads so far."""
     return time.process_time()

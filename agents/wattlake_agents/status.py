@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import time
 from pathlib import Path
 
-from wattlake_agents.health import Heartbeat, ailments, dead, instant, load
+from wattlake_agents.health import Heartbeat, ailments, asked_ms, dead, instant, load
 from wattlake_agents.state import HEARTBEAT, state_dir
 from wattlake_contracts.amount import amount
 from wattlake_contracts.config import AgentConfig
@@ -24,7 +23,7 @@ def report(config: AgentConfig) -> tuple[list[tuple[str, object]], list[str]]:
         if beat.pending_records:
             said.append(f"{amount(beat.pending_records, 'record', 'were')} not written: {beat.write_error}")
         return _rows(beat, "stopped"), said
-    now_ms = time.time_ns() // 1_000_000
+    now_ms = asked_ms(beat)
     ill, past = ailments(beat, now_ms), dead(beat, now_ms)
     return _rows(beat, "unhealthy" if ill else "healthy"), [
         f"{'it told before that' if past and i else 'unhealthy'}: {ailment.text}" for i, ailment in enumerate(ill)]

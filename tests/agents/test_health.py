@@ -20,8 +20,9 @@ import msgspec
 import pytest
 
 from wattlake_agents.agent import Agent
-from wattlake_agents.health import CAUSES, Heartbeat, ReaderHealth, ailments
+from wattlake_agents.health import CAUSES, Heartbeat, ReaderHealth, ailments, asked_ms, running
 from wattlake_agents.metrics import AgentCollector
+from wattlake_agents.process import up_s
 from wattlake_agents.sensors.nvml import NvmlSensor
 from wattlake_agents.state import HEARTBEAT
 from wattlake_contracts.config import AgentConfig, Config
@@ -61,7 +62,7 @@ CASES: list[tuple[dict[str, Any], list[str], str]] = [
     ({"pid": 0, "stopped_ms": NOW, "pending_records": 3, "write_error": "no space"}, [], ""),
     # in another namespace no process id means anything, and only signs of life tell
     ({"pid": 0, "pid_namespace": 1}, [], ""),
-    ({"pid": 0, "pid_namespace": 1, "beat_ms_s": 36}, ["hangs"], "or hangs"),
+    ({"pid": 0, "pid_namespace": 1, "beat_ms_s": 36, "last_reading_ms_s": 36, "last_sync_ms_s": 36}, ["hangs"], "or hangs"),
     ({"beat_ms_s": 36, "last_reading_ms_s": 36}, ["hangs"], "36 s old: it hangs"),
     ({"beat_ms_s": 34}, [], ""),
     ({"last_reading_ms_s": 41}, ["reads_nothing"], "it reads nothing (rapl reading)"),
@@ -162,6 +163,59 @@ def test_a_heartbeat_that_cannot_be_read_is_not_healthy(wattlake: Path, machine:
     assert (done.returncode, "cannot be read" in done.stderr) == (1, True)
 
 
+#: What an agent that was started while its clock was an hour ahead tells once that is set right, and of nothing since.
+AHEAD: dict[str, Any] = {"started_ms_s": -3000, "last_reading_ms_s": 1, "last_sync_ms_s": 1, "beat_ms_s": 1}
+
+
+@pytest.mark.parametrize(("changes", "acked_s", "causes"), [
+    # it has sent nothing in its whole life, the end of which its clock does not tell
+    ({**AHEAD}, NOW / 1000, ["sends_nothing"]),
+    ({**AHEAD, "clock_set_ms": NOW - 300_000}, NOW / 1000, ["sends_nothing"]),
+    # nor since the clock was set, whatever that showed when it did
+    ({**AHEAD, "clock_set_ms": NOW - 300_000}, -2900, ["sends_nothing"]),
+    ({**AHEAD, "clock_set_ms": NOW - 300_000}, 20, []),
+    # it has had no time yet
+    ({**AHEAD, "clock_set_ms": NOW - 20_000}, -2900, []),
+    ({**AHEAD, "clock_set_ms": NOW - 300_000, "last_reading_ms_s": -2900, "last_sync_ms_s": -2900}, 20, ["reads_nothing"]),
+    # set forward: what was a moment ago looks an hour old
+    ({"clock_set_ms": NOW - 3000, "started_ms_s": 7200, "last_reading_ms_s": 3601, "last_sync_ms_s": 3601}, 3601, []),
+])
+def test_a_clock_that_was_set_hides_no_silence_and_makes_none(changes: dict[str, Any], acked_s: float, causes: list[str]) -> None:
+    shipping = msgspec.structs.replace(SHIPPING, beat_ms=NOW - 1000, last_ack_ms=int(NOW - 1000 * acked_s), backlog_records=3)
+    assert [ailment.cause for ailment in ailments(beat_at(NOW, shipping=shipping, flush_s=5, **changes), NOW)] == causes
+
+
+def test_an_agent_that_hangs_is_told_though_the_clock_was_set_back_meanwhile() -> None:
+    now_ms = time.time_ns() // 1_000_000
+    hung = beat_at(now_ms, beat_ms=now_ms + 3_000_000, beat_up_s=up_s() - 120)
+    assert asked_ms(hung) - hung.beat_ms == pytest.approx(120_000, abs=5000)
+    assert [ailment.text for ailment in ailments(hung, asked_ms(hung)) if ailment.cause == "hangs"] == [
+        "its last sign of life is 2 min old: it hangs; restart it"]
+    assert not running(hung, asked_ms(hung))
+    assert running(msgspec.structs.replace(hung, beat_up_s=up_s() - 1), asked_ms(msgspec.structs.replace(hung, beat_up_s=up_s() - 1)))
+    # of before the machine was started, or of a version that did not tell
+    assert asked_ms(msgspec.structs.replace(hung, beat_up_s=up_s() + 1e6)) == hung.beat_ms
+    assert asked_ms(msgspec.structs.replace(hung, beat_up_s=0)) == pytest.approx(now_ms, abs=5000)
+
+
+@pytest.mark.parametrize(("changes", "says"), [
+    ({"lost_records": 3, "last_loss_ms": NOW - 60_000, "shipping": SHIPPING}, "3 records were deleted before the brokers had them, for the spool was full, "
+                                                                           "the last at 2023-11-14T22:12:20Z"),
+    ({"lost_rows": 1, "last_loss_ms": NOW - 60_000}, "1 row was given up in memory"),
+    ({"lost_records": 3, "lost_rows": 9, "last_loss_ms": NOW + 60_000, "shipping": SHIPPING}, "for the spool was full and 9 rows were given up"),
+    # an hour later it is past; and a file log that has a bound keeps to it
+    ({"lost_rows": 1, "last_loss_ms": NOW - 3_700_000}, ""),
+    ({"lost_records": 3, "last_loss_ms": NOW - 60_000}, ""),
+    ({"lost_records": 3, "lost_rows": 9}, ""),
+])
+def test_what_was_lost_lately_is_an_illness(changes: dict[str, Any], says: str) -> None:
+    if "shipping" in changes:
+        changes = {**changes, "shipping": msgspec.structs.replace(SHIPPING, beat_ms=NOW, last_ack_ms=NOW)}
+    found = ailments(beat_at(NOW, **changes), NOW)
+    assert [ailment.cause for ailment in found] == (["loses"] if says else [])
+    assert says in " ".join(ailment.text for ailment in found)
+
+
 # The same with agents that really live and send nothing. It takes them 6 s to be sure.
 
 
@@ -243,6 +297,39 @@ def test_a_stopped_process_hangs(wattlake: Path, machine: Any, state: Path, tmp_
             time.sleep(0.02)
         agent.send_signal(signal.SIGSTOP)
         unhealthy(wattlake, machine, state, "it hangs; restart it")
+    finally:
+        agent.kill()
+        agent.wait()
+
+
+@pytest.mark.slow
+def test_an_agent_whose_clock_is_set_back_sends_nothing_all_the_same(wattlake: Path, machine: Any, state: Path, tmp_path: Path, wrong_clock: Path) -> None:
+    machine.zone("intel-rapl:0", "package-0")
+    clock = tmp_path / "clock"
+
+    def set_to(off_ms: int) -> None:
+        (tmp_path / "new").write_text(str(off_ms))
+        (tmp_path / "new").replace(clock)
+
+    set_to(7_200_000)
+    environment = machine.environment(state, LD_PRELOAD=str(wrong_clock), WRONG_CLOCK_FILE=str(clock), WATTLAKE_KAFKA_SPOOL_DIR=str(tmp_path / "spool"))
+    agent = subprocess.Popen([wattlake, "agent", "run", "--log", "kafka:127.0.0.1:1", "--interval", "0.05", "--flush", "0.2"], env=environment,
+                             stderr=subprocess.DEVNULL, cwd=tmp_path)
+
+    def asked() -> tuple[int, str]:
+        done = subprocess.run([wattlake, "agent", "status"], env=environment, capture_output=True, text=True)
+        return done.returncode, done.stderr
+
+    try:
+        deadline = time.monotonic() + 30
+        while asked()[0]:
+            assert time.monotonic() < deadline, asked()
+        set_to(0)
+        assert asked() == (0, ""), "that nothing has been sent yet is no illness, whatever the clock shows"
+        deadline = time.monotonic() + 60
+        while "it sends nothing to kafka:127.0.0.1:1" not in asked()[1]:
+            assert time.monotonic() < deadline, asked()
+            time.sleep(1)
     finally:
         agent.kill()
         agent.wait()

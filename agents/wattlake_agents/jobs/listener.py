@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import os
-import time
 from pathlib import Path
 
-from wattlake_agents.health import Heartbeat, load, running
+from wattlake_agents.health import Heartbeat, asked_ms, load, running
 from wattlake_agents.state import HEARTBEAT, state_dir
 from wattlake_contracts.config import AgentConfig
 
@@ -22,7 +21,7 @@ class Listener:
         beat = load(folder)
         self._folder, self._node = folder, node
         #: its sign of life, None if no agent runs or it cannot be told
-        self.agent: Heartbeat | None = beat if beat is not None and running(beat, time.time_ns() // 1_000_000) else None
+        self.agent: Heartbeat | None = beat if beat is not None and running(beat, asked_ms(beat)) else None
         #: whether that there is none is certain
         self.absent = self.agent is None and not (beat is None and (folder / HEARTBEAT).exists())
 

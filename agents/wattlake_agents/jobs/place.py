@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import os
-import time
 from pathlib import Path
 from typing import Annotated, NamedTuple
 
 import typer
 
 from wattlake_agents import process
-from wattlake_agents.health import Heartbeat, load, running
+from wattlake_agents.health import Heartbeat, asked_ms, load, running
 from wattlake_agents.state import node_name, state_dir
 from wattlake_contracts.config import Config
 from wattlake_contracts.kafkalog.claim import shipped
@@ -64,7 +63,7 @@ def limit_bytes(settings: Config, log: str | None) -> int:
 def _agent(settings: Config) -> Heartbeat | None:
     """The agent that runs here; None if there is none, or it cannot be told."""
     beat = load(state_dir(settings.agent))
-    return beat if beat is not None and running(beat, time.time_ns() // 1_000_000) else None
+    return beat if beat is not None and running(beat, asked_ms(beat)) else None
 
 
 def _node(settings: Config, option: str | None, agent: Heartbeat | None) -> tuple[str, str | None]:
