@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import re
+
 from wattlake_contracts.errors import WattlakeError
 from wattlake_contracts.plain_words import plainly
 
 #: By the name of the class, so that nobody has to import kafka-python to speak of it (names as of 3.0).
 KNOWN = {
+    # what brokers say to a producer that asks for a number to write with
+    "ClusterAuthorizationFailedError": "the brokers let this principal write to no topic at all (`wattlake log grant NAME --may write` lets it)",
     "AuthorizationError": "the brokers do not let this principal write there (`wattlake log grant NAME --may write` does)",
     "UnknownTopicOrPartitionError": "a topic is not there, or this principal may not see it (`wattlake log init` makes topics, `log grant` lets in)",
     "LeaderNotAvailableError": "no broker leads the topic's partitions (`wattlake log status` tells of which, and which brokers are there)",
@@ -22,6 +26,8 @@ KNOWN = {
     "KafkaTimeoutError": "no broker answers in time (`wattlake doctor` finds the step that fails)",
     "KafkaConnectionError": "a broker cannot be reached (`wattlake doctor` finds the step that fails)",
 }
+#: An error that kafka-python tells of within another, as it writes it.
+_QUOTED = re.compile(r"\[Error \d+\] (\w+Error)\b")
 
 
 def said(error: BaseException) -> str:
@@ -29,7 +35,8 @@ def said(error: BaseException) -> str:
     if isinstance(error, WattlakeError):
         return str(error).splitlines()[0][:300]
     theirs = plainly(error).splitlines()[0][:300]
-    ours = next((KNOWN[kind.__name__] for kind in type(error).__mro__ if kind.__name__ in KNOWN), None)
+    names = (*(kind.__name__ for kind in type(error).__mro__), *_QUOTED.findall(str(error)))
+    ours = next((KNOWN[name] for name in names if name in KNOWN), None)
     if ours is None:
         return theirs
     return ours if theirs == type(error).__name__ else f"{ours} [{theirs}]"

@@ -23,6 +23,12 @@ def test_a_kind_of_a_known_error_is_known() -> None:
     assert said(errors.TopicAuthorizationFailedError("readings")).startswith("the brokers do not let this principal write")
 
 
+def test_an_error_within_another_is_known() -> None:
+    # as kafka-python 3.0 words it, when none of the topics may be written any more
+    within = errors.KafkaError(f"Unexpected error in InitProducerIdResponse: {errors.ClusterAuthorizationFailedError()}")
+    assert said(within) == (f"{wording.KNOWN['ClusterAuthorizationFailedError']} [Unexpected error in InitProducerIdResponse]")
+
+
 def test_what_nobody_knows_is_in_its_own_words_and_ours_are_left_alone() -> None:
     assert said(errors.InvalidTopicError("x")).endswith("x")
     assert said(OSError("gone")) == "gone"
