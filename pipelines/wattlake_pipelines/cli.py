@@ -153,6 +153,10 @@ def _work(config_file: str | None, lake: str | None, log: str | None, form: str,
     until_ms = given_instant(until, "--until")
     config = configuration.load(config_file)
     _quiet()
+    if beam:
+        from wattlake_pipelines.beam_options import check_beam_options
+
+        check_beam_options(beam, lambda doubt: say(f"wattlake: {doubt}"))
     began = time.monotonic()
     outcome: dict[str, object] = {}
     lines: list[str] = []

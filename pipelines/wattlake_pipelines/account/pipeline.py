@@ -10,13 +10,12 @@ from threading import Event, Thread
 
 import apache_beam as beam
 import msgspec
-from apache_beam.options.pipeline_options import PipelineOptions
 
 from wattlake_contracts.errors import WattlakeError
 from wattlake_pipelines.account.element import DayElement, compute
 from wattlake_pipelines.account.spread import MAKERS, SpreadElement
+from wattlake_pipelines.beam_pipeline import beam_pipeline
 from wattlake_pipelines.lake.manifest import StagedFile
-from wattlake_pipelines.worker_error import told
 
 PART = "account-{}.json"
 _COUNT_EVERY_S = 0.5
@@ -75,10 +74,9 @@ def account_pipeline(elements: Sequence[DayElement | SpreadElement], staging: Pa
                      progress: Callable[[int, int], None] | None = None) -> list[AccountPart]:
     """Run the pipeline over the elements and give what its workers made; every element must have answered.
 
-    progress: hears (elements done, elements) now and then. WattlakeError if one has not, or as a worker raised it.
+    progress: hears (elements done, elements) now and then. WattlakeError if one has not, or as of beam_pipeline.
     """
-    chosen = list(options) if any(o.startswith("--runner") for o in options) else ["--runner=FnApiRunner", *options]
-    with _counted(staging, len(elements), progress), told(), beam.Pipeline(options=PipelineOptions(chosen)) as pipeline:
+    with _counted(staging, len(elements), progress), beam_pipeline(options) as pipeline:
         _ = (
             pipeline
             | "Work" >> beam.Create(list(enumerate(elements)), reshuffle=len(elements) > 1)

@@ -11,8 +11,8 @@ import apache_beam as beam
 import msgspec
 import pyarrow as pa
 import pyarrow.parquet as pq
-from apache_beam.options.pipeline_options import PipelineOptions
 
+from wattlake_pipelines.beam_pipeline import beam_pipeline
 from wattlake_pipelines.lake.manifest import StagedFile
 from wattlake_pipelines.land.piece import ReadingPiece
 from wattlake_pipelines.land.proof import RangeRead, span, with_proof, without_proof
@@ -21,7 +21,6 @@ from wattlake_pipelines.land.source import Range
 from wattlake_pipelines.land.weight import Weight
 from wattlake_pipelines.land.write_book import write_book
 from wattlake_pipelines.land.write_readings import write_readings
-from wattlake_pipelines.worker_error import told
 
 #: Files in the staging folder by which driver and workers speak.
 SEEN_FILE = "seen.parquet"
@@ -115,10 +114,9 @@ def _write_shard(pieces: Sequence[ReadingPiece], seen: pa.Table, folder: Path, a
 def land_pipeline(ranges: Sequence[Range], shards: int, staging: Path, attempt: str, batch: int, options: Sequence[str]) -> list[Part]:
     """Run the pipeline over the ranges and give what its workers made.
 
-    options: Beam's own (`--runner=…`); FnApiRunner where none is named.
+    options: and errors, as of beam_pipeline.
     """
-    chosen = list(options) if any(o.startswith("--runner") for o in options) else ["--runner=FnApiRunner", *options]
-    with told(), beam.Pipeline(options=PipelineOptions(chosen)) as pipeline:
+    with beam_pipeline(options) as pipeline:
         _ = (
             pipeline
             | "Ranges" >> beam.Create(list(ranges), reshuffle=len(ranges) > 1)
