@@ -11,6 +11,8 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from wattlake_contracts.amount import amount
 from wattlake_contracts.config import KafkaConfig
 from wattlake_contracts.errors import WattlakeError
@@ -22,8 +24,8 @@ from wattlake_contracts.record import Stored
 if TYPE_CHECKING:
     from wattlake_contracts.kafkalog.shipping import Shipper
 
-#: Without any acknowledgement for so long an import gives up and says so.
-PATIENCE_S = 60.0
+#: Without any acknowledgement for so long an import gives up and says so. A producer that is stuck is made anew at half of it, or as soon as an agent's.
+PATIENCE_S, _STUCK_S = 60.0, 30.0
 #: So many records, or places, are named.
 _NAMED = 5
 
@@ -73,7 +75,7 @@ def ship(root: Path, log: KafkaLog, config: KafkaConfig, progress: Callable[[int
     # kafka-python is not loaded for a file log
     from wattlake_contracts.kafkalog.shipping import Shipper
 
-    shipper = Shipper(root, log, config, replay=False)
+    shipper = Shipper(root, log, msgspec.structs.replace(config, stuck_s=min(config.stuck_s, _STUCK_S)), replay=False)
     try:
         heard, acked = time.monotonic(), 0
         while True:

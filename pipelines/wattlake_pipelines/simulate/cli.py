@@ -20,6 +20,7 @@ from wattlake_contracts.config import data_home, load
 from wattlake_contracts.errors import UsageError
 from wattlake_contracts.filelog.partition import partitions
 from wattlake_contracts.kafkalog.outbox import outbox, shipping_line
+from wattlake_contracts.kind import AHEAD_MS
 from wattlake_contracts.log_address import FileLog, KafkaLog, lake_root, log_address, record_limit
 from wattlake_contracts.options import ConfigOption, FormatOption, LogOption, check_format, emit, say
 
@@ -81,6 +82,9 @@ def simulate(
 
     options = Options(nodes, days, seed, DEFAULT_START_MS if start is None else _instant_ms(start), round(interval * 1000), gpus, gaps,
                       failures, round(renew * 1000))
+    if isinstance(address, KafkaLog) and options.end_ms > time.time_ns() // 1_000_000 + AHEAD_MS:
+        raise UsageError("--start and --days end more than 24 h from now: of what is written to Kafka, rows that are so far ahead of the brokers' clock are "
+                         "rejected", next_step="simulate what is past, or write to a file log, whose records tell their own time")
     if isinstance(address, FileLog) and holds_another(address.root, options):
         _refuse_another(address.root, own, alone=all(name.startswith(f"{PARTITION}.") for name in before))
     begun = time.monotonic()

@@ -13,7 +13,8 @@ from wattlake_contracts.errors import WattlakeError
 from wattlake_contracts.filelog import cursor
 from wattlake_contracts.filelog.partition import segments
 from wattlake_contracts.filelog.writer import LogWriter
-from wattlake_contracts.kafkalog.outbox import NotAllShippedError, outbox, ship
+from wattlake_contracts.kafkalog.outbox import PATIENCE_S, NotAllShippedError, outbox, ship
+from wattlake_contracts.kafkalog.producer import Outcome, Producer
 from wattlake_contracts.record import Meta
 from wattlake_pipelines.dev.kafka import Kafka
 
@@ -84,3 +85,23 @@ def test_refused_records_are_named_and_no_folder_that_is_gone(topics: Topics) ->
     [root] = folders
     assert not root.exists()
     assert str(root) not in str(told.value)
+
+
+@pytest.mark.slow
+def test_a_producer_that_is_stuck_is_made_anew_before_patience_ends(topics: Topics, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("wattlake_contracts.kafkalog.outbox._STUCK_S", 2.0)
+    write(tmp_path, 5)
+    stuck: list[Producer] = []
+    real = Producer.send
+
+    def send(producer: Producer, topic: str, key: bytes, value: bytes, headers: list[tuple[str, bytes]], outcome: Outcome) -> None:
+        """Says nothing of what the first producer is given, as kafka-python's may."""
+        if not stuck:
+            stuck.append(producer)
+        if producer is not stuck[0]:
+            real(producer, topic, key, value, headers, outcome)
+
+    monkeypatch.setattr(Producer, "send", send)
+    assert topics.config.stuck_s >= PATIENCE_S, "an agent's would have been made anew too late"
+    assert ship(tmp_path, topics.log, topics.config) == 5
+    assert stuck

@@ -6,6 +6,7 @@ import os
 import shlex
 import subprocess
 import sys
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -72,6 +73,14 @@ def test_a_log_holds_one_fleet_and_the_same_once_more_changes_nothing(tmp_path: 
         assert f"next: give another --log, or first delete that fleet ({own})" in refused.stderr
     assert sorted((p, p.stat().st_size) for p in own.rglob("*.wlog")) == before
     assert simulate(tmp_path, *SMALL, "--seed", "2", "--log", "file:elsewhere").returncode == 0
+
+
+def test_what_is_to_come_goes_to_no_broker_whose_clock_would_reject_it(tmp_path: Path) -> None:
+    start = f"{datetime.now(UTC) + timedelta(days=2):%Y-%m-%dT%H}:00Z"
+    refused = simulate(tmp_path, *SMALL, "--start", start, "--log", "kafka:127.0.0.1:1")
+    assert (refused.returncode, refused.stdout) == (2, "")
+    assert "more than 24 h from now" in refused.stderr
+    assert simulate(tmp_path, *SMALL, "--start", start, "--log", "file:log").returncode == 0
 
 
 def test_what_others_wrote_is_not_named_for_deletion(tmp_path: Path) -> None:
