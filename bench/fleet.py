@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import logging
+import os
 import warnings
 from pathlib import Path
+
+import pyarrow as pa
 
 from wattlake_contracts.config import LakeConfig
 from wattlake_contracts.layout import data_file
 from wattlake_contracts.tables import RAW_READINGS
+from wattlake_pipelines.allocator import choose_allocators
 from wattlake_pipelines.lake.committer import Committer
 from wattlake_pipelines.lake.seed import seed
 from wattlake_pipelines.land.land import Landed, land
@@ -37,6 +41,10 @@ def land_log(log: Path, committer: Committer) -> Landed:
 
 def land_from(log: Source, committer: Committer) -> Landed:
     """Land a log as `wattlake land` does, with its defaults."""
+    choose_allocators()
+    # pyarrow has looked at its variable before
+    pa.set_memory_pool({"system": pa.system_memory_pool, "mimalloc": pa.mimalloc_memory_pool, "jemalloc": pa.jemalloc_memory_pool}[
+        os.environ["ARROW_DEFAULT_MEMORY_POOL"]]())
     logging.getLogger("apache_beam").setLevel(logging.ERROR)
     logging.getLogger().setLevel(logging.ERROR)
     warnings.filterwarnings("ignore", module="apache_beam")
