@@ -20,6 +20,7 @@ from wattlake_contracts.record import ARROW, JSON, Record, control_character
 from wattlake_pipelines.arrow_bounds import TooMuchError, refuse_swollen
 from wattlake_pipelines.arrow_schema import ARROW_TYPES, kind_schema
 from wattlake_pipelines.json_rows import begin, more_rows, names_at_most, whole_numbers
+from wattlake_pipelines.json_words import json_words
 from wattlake_pipelines.part import Part, part_of
 from wattlake_pipelines.row_reject import TOLD_ROWS, RowReject
 
@@ -307,7 +308,7 @@ def _json_rows(text: bytes, kind: Kind) -> _Rows:
     try:
         raws = _raw_rows(text)
     except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError) as error:
-        raise DecodeError(f"not JSON: {_short(error)}") from error
+        raise DecodeError(_not_json(error)) from error
     struct = _struct(kind.name)
     one = msgspec.json.Decoder(struct).decode
     rows, numbers, good, others = [], [], [], 0
@@ -328,7 +329,7 @@ def _json_rows(text: bytes, kind: Kind) -> _Rows:
             if len(rejects) > TOLD_ROWS:
                 others += 1
             else:
-                rejects.append(RowReject(number, _short(error), bytes(raw)[:MAX_BODY_BYTES].decode("utf-8", "replace")))
+                rejects.append(RowReject(number, _cut(json_words(error)), bytes(raw)[:MAX_BODY_BYTES].decode("utf-8", "replace")))
         else:
             rows.append(row)
             numbers.append(number)
@@ -354,5 +355,12 @@ def _table(rows: list[Any], kind: Kind) -> pa.Table:
 
 def _short(error: BaseException) -> str:
     """What an error says, on one line; msgspec's paths name columns as they came."""
-    text = " ".join(str(error).split()) or type(error).__name__
+    return _cut(" ".join(str(error).split()) or type(error).__name__)
+
+
+def _not_json(error: BaseException) -> str:
+    return "JSON that is nested too deep" if isinstance(error, RecursionError) else f"not JSON: {_cut(json_words(error))}"
+
+
+def _cut(text: str) -> str:
     return text if len(text) <= 300 else f"{text[:300]}…"

@@ -113,4 +113,31 @@ def test_of_a_row_of_very_many_or_very_deep_values_nothing_is_made() -> None:
     many = b"{" + b",".join(b'"k%d":0' % i for i in range(20_000)) + b"}"
     assert dict(decode(record(many)).unknown) == {"(more names than are looked at)": 1}
     deep = b'[{"job":[' + b",".join([b"[]"] * 1000) + b'],"start_ms":1.0}]'
-    assert [bad.reason for bad in decode(record(deep)).rejects] == ["Expected `str | null`, got `array` - at `$.job`"]
+    assert [bad.reason for bad in decode(record(deep)).rejects] == ["column job is an array, not text"]
+
+
+@pytest.mark.parametrize(("column", "value", "says"), [
+    ("start_ms", b'"soon"', "column start_ms is text, not a whole number"),
+    ("start_ms", b"1.5", "column start_ms is a number that is not whole"),
+    ("start_ms", b"[1]", "column start_ms is an array, not a whole number"),
+    ("start_ms", b"9223372036854775808", "column start_ms is above 9223372036854775807, the most that it may be"),
+    ("start_ms", b"-1e300", "column start_ms is below -9223372036854775808, the least that it may be"),
+    ("job", b"7", "column job is a whole number, not text"),
+    ("flop", b"true", "column flop is true or false, not a number"),
+    ("flop", b"1e999", "it has a number beyond what can be held"),
+])
+def test_a_value_that_is_none_of_its_column_is_told_in_words(column: str, value: bytes, says: str) -> None:
+    good = {name: json.dumps(known).encode() for name, known in GOOD.items()}
+    row = b"{" + b",".join(b'"%s":%s' % (name.encode(), one) for name, one in {**good, column: value}.items()) + b"}"
+    found = decode(record(b"[" + json.dumps(GOOD).encode() + b"," + row + b"]"))
+    assert [bad.reason for bad in found.rejects] == [says]
+    assert found.table.num_rows == 1
+
+
+def test_what_is_no_row_and_what_is_no_json_are_told_in_words() -> None:
+    assert [bad.reason for bad in decode(record(b'[7, "x", null, [1]]')).rejects] == [
+        f"the row is {what}, not an object" for what in ("a whole number", "text", "null", "an array")]
+    with pytest.raises(DecodeError, match=r"^not JSON: Input data was truncated$"):
+        decode(record(b'[{"job":'))
+    with pytest.raises(DecodeError, match="nested too deep"):
+        decode(record(b'[{"job":' + b"[" * 5_000 + b"]" * 5_000 + b"}]"))

@@ -179,7 +179,7 @@ def _structured(place: Place, key: bytes | None, value: bytes) -> Record:
         event = _decode_envelope(value)
         payload = base64.b64decode(event.data_base64, validate=True) if event.data_base64 else bytes(event.data)
     except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError, binascii.Error) as error:
-        raise UnreadableError(f"not a CloudEvent: {error}") from error
+        raise UnreadableError(f"not a CloudEvent: {'nested too deep' if isinstance(error, RecursionError) else error}") from error
     _refuse_other_spec(event.specversion)
     if not payload:
         raise UnreadableError("a CloudEvent without data")
