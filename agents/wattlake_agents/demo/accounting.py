@@ -68,7 +68,10 @@ def run(stage: Stage) -> str:
     phases = json.loads(stage.wattlake("sql", "--format", "json", _ENERGY))
     total = sum(row["j"] or 0 for row in phases)
     by_phase = ", ".join(f"{row['phase']} {'unknown' if row['j'] is None else format(row['j'], '.0f')}" for row in phases)
-    return f"{amount(done['rows'], 'row')} landed, none rejected; {total:.0f} J: {by_phase}"
+    beat = health.load(stage.folder.state)
+    # the agent writes readings and the inventory; jobs, requests, transfers and sites are written by those whose they are
+    others = done["rows"] - (beat.rows if beat is not None else 0)
+    return f"{amount(done['rows'], 'row')} landed (the agent's, and {others} of jobs, requests, transfers and sites), none rejected; {total:.0f} J: {by_phase}"
 
 
 def check(stage: Stage) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import os
+import re
 import signal
 import subprocess
 import time
@@ -45,6 +46,13 @@ def test_the_demo_ends_with_a_report_of_all_that_happened_and_can_be_repeated(wa
         assert "not this machine's own" in done.stderr
         assert "IEA" in done.stderr
         assert left_running(out) == []
+
+    written, landed, others = (int(number.replace(",", "")) for number in re.findall(
+        r"([0-9,]+) rows written, .*?([0-9,]+) rows landed \(the agent's, and ([0-9,]+) of jobs, requests, transfers and sites\)", done.stderr, re.DOTALL)[0])
+    assert landed == written + others
+    # the agent may also have renewed jobs
+    read = ask(wattlake, out, "SELECT (SELECT count(*) FROM raw_readings) + (SELECT count(*) FROM raw_nodes) AS n")[0]
+    assert int(read["n"]) <= written < landed
 
     jobs = {row["job"]: row for row in ask(wattlake, out, "SELECT f.*, d.base_model, d.quality_value, d.tokens FROM footprint_by_job f "
                                                           "LEFT JOIN dim_jobs d USING (job)")}
