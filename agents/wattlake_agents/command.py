@@ -12,6 +12,7 @@ from importlib.metadata import version as installed_version
 from types import FrameType
 from typing import Any
 
+import click
 import typer
 from typer.core import TyperCommand, TyperGroup
 
@@ -19,7 +20,7 @@ from wattlake_agents.closed_output import CLOSED, closed
 from wattlake_contracts.commands import Command, how_to_install
 from wattlake_contracts.config import unknown_variables
 from wattlake_contracts.errors import FAILED, WattlakeError
-from wattlake_contracts.options import say
+from wattlake_contracts.options import FORMATS, say
 from wattlake_contracts.plain_words import plainly
 
 GROUP = "wattlake.commands"
@@ -47,6 +48,18 @@ class LazyGroup(TyperGroup):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.known = registered()
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run the command that is named. Who gives it --json or --csv, as other programs take them, is told how that is written here."""
+        try:
+            return super().invoke(ctx)
+        except click.NoSuchOption as error:
+            form = error.option_name.removeprefix("--")
+            given = error.ctx.command.params if error.ctx is not None and form in FORMATS else ()
+            if any("--format" in p.opts and form in (getattr(p, "help", None) or "") for p in given):
+                message = f"No such option: {error.option_name}; did you mean --format {form}?"
+                raise click.NoSuchOption(error.option_name, message, ctx=error.ctx) from error
+            raise
 
     def list_commands(self, ctx: Any) -> list[str]:
         return list(self.known)

@@ -37,6 +37,13 @@ def test_a_misspelt_variable_is_told_and_stops_nothing() -> None:
     assert done.stderr == "wattlake: the variable WATTLAKE_LAEK means nothing to wattlake; did you mean WATTLAKE_LAKE?\n"
 
 
+@pytest.mark.parametrize("arguments", [("log", "status", "--json"), ("doctor", "--json"), ("run", "--csv")])
+def test_a_format_that_is_given_as_an_option_is_told_as_it_is_written_here(arguments: tuple[str, ...]) -> None:
+    done = wattlake(*arguments)
+    assert done.returncode == 2
+    assert f"No such option: {arguments[-1]}; did you mean --format {arguments[-1].removeprefix('--')}?" in done.stderr
+
+
 def test_nothing_asked_for_is_a_mistake_of_usage_that_shows_the_help() -> None:
     done = wattlake()
     assert done.returncode == 2

@@ -146,6 +146,16 @@ class Brokers:
             said = self._admin.alter_user_scram_credentials([UserScramCredentialUpsertion(user, ScramMechanism[mechanism.replace("-", "_")], password)])
         return str(said.get(user) or "")
 
+    def has_password(self, user: str) -> bool | None:
+        """Whether the brokers keep a SCRAM password of a user; None where this principal may not ask, or the cluster does not know the question."""
+        from kafka.errors import KafkaError
+
+        try:
+            found = self._admin.describe_user_scram_credentials([user])
+        except KafkaError:
+            return None
+        return bool(found.get(user, {}).get("credential_infos"))
+
 
 @contextmanager
 def told(log: KafkaLog) -> Iterator[None]:

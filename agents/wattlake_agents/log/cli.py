@@ -24,6 +24,8 @@ app = typer.Typer(
          "`status`, `tail` and `dump` read logs in a folder too.",
 )
 
+#: Of so many partitions it is told where they end, to who asks for what is after that.
+_ENDS_TOLD = 12
 _INIT_COLUMNS = ("topic", "state", "partitions", "replication", "retention_days", "max_message_bytes", "min_insync", "timestamp_type", "compression", "cleanup",
                  "differs", "problem")
 _INIT_SHOWN = ("topic", "state", "partitions", "replication", "retention_days", "max_message_bytes", "min_insync")
@@ -56,8 +58,8 @@ def init(config: ConfigOption = None, log: LogOption = None,
     than kafka.max_record_bytes and its envelope; with three copies, a record is acknowledged when
     two brokers have it.
 
-    Exit code 0 if all topics are as wanted, 1 if one could not be made, 4 if one is missing or
-    differs.
+    Exit code 0 if all topics are as wanted, 1 if one could not be made, 4 if one is missing,
+    differs, or is `not known`: this principal may not read its settings.
 
     Example: wattlake log init --log kafka:broker-1:9092 --partitions 12 --retention 14
     """
@@ -87,7 +89,7 @@ def init(config: ConfigOption = None, log: LogOption = None,
         say("nothing that is there was changed; with --alter it is")
     if any(f.state == NOT_MADE for f in found):
         raise typer.Exit(FAILED)
-    if any(f.state in ("missing", "differs") for f in found):
+    if any(f.state in ("missing", "differs", "not known") for f in found):
         raise typer.Exit(INCOMPLETE)
 
 
@@ -173,12 +175,17 @@ def grant(principal: Annotated[str, typer.Argument(help="A SCRAM user's name, or
         if password is not None and not dry_run and (problem := cluster.set_password(principal, mechanism, password)):
             raise WattlakeError(f"its password cannot be set: {problem}", subject=principal,
                                 next_step="use a principal that may alter users (ALTER on the cluster)")
-        rows = grants.grant(cluster, settings.kafka, principal, may, topics, dry_run=dry_run)
+        rows, why = grants.refusals(grants.grant(cluster, settings.kafka, principal, may, topics, dry_run=dry_run), ("granted", "would be granted"))
+        by_password = settings.kafka.security_protocol == "SASL_SSL" and mechanism.startswith("SCRAM") and password is None and not why
+        user = grants.user_of(principal) if by_password else None
+        nobody = user is not None and cluster.has_password(user) is False
     emit(grants.COLUMNS, rows, form)
     if password is not None and not dry_run:
         say(f"the password of {principal} is set, for {mechanism}")
-    if any(state not in ("granted", "would be granted") for *_, state in rows):
-        say("not all was granted: it needs a principal that may alter ACLs (ALTER on the cluster), and brokers with an authoriser")
+    if nobody:
+        say(f"nobody can log in as {user} yet: the brokers keep no password of such a user; --password-file sets one")
+    if why:
+        say(f"not all was granted ({'; '.join(why)}): it needs a principal that may alter ACLs (ALTER on the cluster), and brokers with an authoriser")
         raise typer.Exit(FAILED)
 
 
@@ -209,13 +216,14 @@ def revoke(principal: Annotated[str, typer.Argument(help="As it was given to `gr
     from wattlake_agents.log.brokers import brokers
 
     with brokers(address, settings.kafka) as cluster:
-        rows = grants.revoke(cluster, settings.kafka, principal, may, topics, dry_run=dry_run)
+        rows, why = grants.refusals(grants.revoke(cluster, settings.kafka, principal, may, topics, dry_run=dry_run),
+                                    ("revoked", "was not granted", "would be revoked"))
     emit(grants.COLUMNS, rows, form)
     states = {state for *_, state in rows}
     if states == {"was not granted"}:
         say(f"nothing was granted to {grants.principal_of(principal)} by its name on these topics: see that it is written as it was to `wattlake log grant`")
-    if states - {"revoked", "was not granted", "would be revoked"}:
-        say("not all was revoked: it needs a principal that may alter ACLs (ALTER on the cluster), and brokers with an authoriser")
+    if why:
+        say(f"not all was revoked ({'; '.join(why)}): it needs a principal that may alter ACLs (ALTER on the cluster), and brokers with an authoriser")
         raise typer.Exit(FAILED)
 
 
@@ -263,7 +271,11 @@ def status(config: ConfigOption = None, log: LogOption = None,
     if by_partition:
         emit(standing.PARTITION_COLUMNS, found.by_partition, form)
     else:
-        emit(standing.TOPIC_COLUMNS, found.rows if form != "table" else map(_for_people, found.rows), form)
+        known = [row if row[0] not in found.unread else (*row[:-1], "not known") for row in found.rows]
+        emit(standing.TOPIC_COLUMNS, found.rows if form != "table" else map(_for_people, known), form)
+        if found.unread:
+            say(f"how long {amount(len(found.unread), 'topic')} {'keeps' if len(found.unread) == 1 else 'keep'} records is not known: "
+                "this principal may not read their settings (DESCRIBE_CONFIGS), and nothing but this table needs it to")
     spool = spool_root(settings, log)
     if spool.is_dir():
         waiting, size = standing.spool_backlog(spool)
@@ -320,10 +332,15 @@ def dump(config: ConfigOption = None, log: LogOption = None, topic: TopicOption 
     Example: wattlake log dump --topic readings --partition 0 --from 120 --format json | head
     """
     with _entries(load(config), log, topic, partition, rows, form) as source:
+        i = 0
         for i, entry in enumerate(source.all(start), 1):
             _show(entry, form)
             if i == count:
                 break
+        if start is not None and not i:
+            ends = source.ends()
+            told = "; ".join(f"{place} ends at {end}" for place, end in list(ends.items())[:_ENDS_TOLD])
+            say(f"nothing is there from offset {start} on: {told}{'; …' if len(ends) > _ENDS_TOLD else ''}")
 
 
 def _show(entry: Any, form: str) -> None:

@@ -44,6 +44,10 @@ class FileEntries:
             first, end = bounds(self._root, name)
             yield from self._read(name, max(first, start or 0), end)
 
+    def ends(self) -> dict[str, int]:
+        """Where each partition ends: the offset that its next record will have."""
+        return {name: bounds(self._root, name)[1] for name in self._names()}
+
     def last(self, count: int) -> list[Entry]:
         """The last records of all partitions together, by their time; remembers where that was, for `coming`."""
         found: list[Entry] = []

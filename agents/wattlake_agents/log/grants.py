@@ -19,6 +19,18 @@ def principal_of(name: str) -> str:
     return name if ":" in name else f"User:{name}"
 
 
+def user_of(name: str) -> str | None:
+    """The user of SCRAM that a principal may be; None if it is everybody, or bears the name of a certificate."""
+    user = principal_of(name).removeprefix("User:")
+    return None if principal_of(name) in (EVERYBODY, user) or "=" in user else user
+
+
+def refusals(rows: Sequence[tuple[str, str, str, str]], expected: Sequence[str]) -> tuple[list[tuple[str, str, str, str]], list[str]]:
+    """Rows as COLUMNS with `refused` in place of why not, and each reason once. expected: the states that are none."""
+    why = dict.fromkeys(state for *_, state in rows if state not in expected)
+    return [(principal, topic, right, "refused" if state in why else state) for principal, topic, right, state in rows], list(why)
+
+
 def grant(cluster: Brokers, config: KafkaConfig, name: str, may: str, topics: Sequence[str], *, dry_run: bool) -> list[tuple[str, str, str, str]]:
     """Let a principal write to topics of the log, or read them; what it has it keeps. Rows as COLUMNS: state is granted, would be granted, or why not.
 

@@ -64,6 +64,10 @@ class KafkaEntries:
         for place, (first, end) in sorted(self._spans().items()):
             yield from self._read({place: (max(first, start or 0), end)})
 
+    def ends(self) -> dict[str, int]:
+        """Where each partition ends: the offset that its next record will have."""
+        return {f"{topic.removeprefix(self._config.prefix)}/{number}": end for (topic, number), (_, end) in sorted(self._spans().items())}
+
     def last(self, count: int) -> list[Entry]:
         """The last records of all partitions together, by the brokers' time; remembers where that was, for `coming`."""
         spans = self._spans()

@@ -6,14 +6,14 @@ import time
 from collections.abc import Iterator
 
 from wattlake_agents.log.brokers import UNKNOWN_TOPIC, Brokers
-from wattlake_agents.log.topic_set import SETTINGS, Asked, Finding, Wanted, differences, topic_set
+from wattlake_agents.log.topic_set import SETTINGS, Asked, Difference, Finding, Wanted, differences, topic_set
 from wattlake_contracts.config import KafkaConfig
 from wattlake_contracts.errors import UsageError
 
 #: So long may it take until every broker knows of a change.
 _HEARD_S, _POLL_S = 10.0, 0.1
 
-AS_WANTED, DIFFERS, MISSING, MADE, ALTERED, FAILED = "as wanted", "differs", "missing", "made", "altered", "failed"
+AS_WANTED, DIFFERS, NOT_KNOWN, MISSING, MADE, ALTERED, FAILED = "as wanted", "differs", "not known", "missing", "made", "altered", "failed"
 
 
 def make(cluster: Brokers, config: KafkaConfig, asked: Asked, *, alter: bool, dry_run: bool) -> list[Finding]:
@@ -40,7 +40,7 @@ def make(cluster: Brokers, config: KafkaConfig, asked: Asked, *, alter: bool, dr
     if alter and not dry_run:
         for before, now in _settled(cluster, [f for f in found if f.state == DIFFERS and _mend(cluster, f)]):
             before.there, before.settings, before.differences = now.there, now.settings, now.differences
-            before.state = DIFFERS if now.differences else ALTERED
+            before.state = now.state if now.differences else ALTERED
     return found
 
 
@@ -75,12 +75,17 @@ def look(cluster: Brokers, wanted: list[Wanted]) -> list[Finding]:
     for each, topic in zip(wanted, topics, strict=True):
         if topic.there:
             amiss = differences(each, topic, settings[topic.name])
-            found.append(Finding(each, DIFFERS if amiss else AS_WANTED, topic, settings[topic.name], amiss))
+            found.append(Finding(each, _state(amiss), topic, settings[topic.name], amiss))
         elif topic.error == UNKNOWN_TOPIC:
             found.append(Finding(each, MISSING))
         else:
             found.append(Finding(each, FAILED, problem="this principal may not see it (it needs DESCRIBE)"))
     return found
+
+
+def _state(amiss: list[Difference]) -> str:
+    """Of a topic that is there. What this principal may not read is no difference, nor is it as wanted."""
+    return AS_WANTED if not amiss else NOT_KNOWN if all(d.unread for d in amiss) else DIFFERS
 
 
 def _mend(cluster: Brokers, finding: Finding) -> bool:

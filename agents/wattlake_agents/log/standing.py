@@ -21,10 +21,14 @@ FILE_COLUMNS = ("partition", "first_offset", "end_offset", "records", "bytes", "
 
 
 class Standing:
-    """The topics of a log on Kafka. rows, as TOPIC_COLUMNS; by_partition, as PARTITION_COLUMNS; amiss: what is not well, in words."""
+    """The topics of a log on Kafka. rows, as TOPIC_COLUMNS; by_partition, as PARTITION_COLUMNS; amiss: what is not well, in words.
+
+    unread: topics whose settings this principal may not read, which is well where it need not.
+    """
 
     def __init__(self, cluster: Brokers, prefix: str) -> None:
         self.amiss: list[str] = []
+        self.unread: list[str] = []
         topics = cluster.topics([prefix + t for t in TOPICS])
         there = [t for t in topics if t.there]
         self.any = bool(there)
@@ -51,6 +55,8 @@ class Standing:
         elif behind:
             self.amiss.append(f"{topic.name}: {behind} of {amount(len(topic.partitions), 'partition')} {'is' if behind == 1 else 'are'} "
                              "on fewer brokers than should be")
+        if retention is None:
+            self.unread.append(topic.name)
         held = sum(end - first for (name, _), (first, end) in offsets.items() if name == topic.name)
         state = "no leader" if leaderless else "under-replicated" if behind else "ok"
         return (topic.name, state, len(topic.partitions), topic.replication, behind, leaderless, held, days(retention))

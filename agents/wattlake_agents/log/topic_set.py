@@ -49,7 +49,7 @@ class Difference:
     """Something of a topic that is not as wanted.
 
     name: a setting in Kafka's name, `partitions` or `replication`. there, wanted: in words. fixed: why it cannot be changed here.
-    value: what a setting is to be set to.
+    value: what a setting is to be set to. unread: this principal may not read what is there, which may be as wanted.
     """
 
     name: str
@@ -57,6 +57,7 @@ class Difference:
     wanted: str
     fixed: str = ""
     value: str = ""
+    unread: bool = False
 
     def __str__(self) -> str:
         return f"{self.name} is {self.there}, wanted {self.wanted}" + (f" ({self.fixed})" if self.fixed else "")
@@ -64,7 +65,7 @@ class Difference:
 
 @dataclass
 class Finding:
-    """One topic: how it stands. state: missing, made, as wanted, differs, altered."""
+    """One topic: how it stands. state: one of those in making."""
 
     wanted: Wanted
     state: str
@@ -115,7 +116,8 @@ def differences(wanted: Wanted, there: Topic, settings: Mapping[str, str]) -> li
     # by the copies that there are: with more demanded than that, nothing could be written at all
     needed = {**wanted.settings, IN_SYNC: "2" if there.replication >= 3 else "1"}
     if unknown := [name for name in needed if name not in settings]:
-        found.append(Difference("/".join(unknown) if settings else "configuration", "not known", "to be checked", "this principal may not read it"))
+        found.append(Difference("/".join(unknown) if settings else "configuration", "not known", "to be checked",
+                                "this principal may not read it: it needs DESCRIBE_CONFIGS", unread=True))
     for name, value in needed.items():
         given = settings.get(name)
         if given is not None and (not _enough(name, given, value, exactly=name in wanted.exactly) or (name == IN_SYNC and int(given) > there.replication)):

@@ -162,6 +162,10 @@ class Kafka:
         WattlakeError if one ends, or does not answer within wait_s seconds; then none of those started here goes on.
         UsageError if a port that was asked for is taken.
         """
+        if self._wanted_port is not None and self._own.read() is None:
+            # before there is a folder, so that none is left behind
+            for number in range(len(self.brokers)):
+                check_free(self._wanted_port + number)
         with self._own.alone() as made:
             if made:  # perhaps another process has settled it meanwhile
                 self.cluster_id, self.ports, self.controller_ports = made["cluster_id"], list(made["ports"]), list(made["controller_ports"])

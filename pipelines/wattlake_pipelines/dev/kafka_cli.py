@@ -64,7 +64,7 @@ def start(dir_: DirOption = None,
 
         file = kafka.folder / ADMIN_TOML
         say(f"it lets in only whom it knows; the administrator's configuration is {file}")
-        say(f"make its topics with: {itself()} log init --config {shlex.quote(str(file))}")
+        say(f"if it has no topics yet, make them with: {itself()} log init --config {shlex.quote(str(file))}")
     print(kafka.address)
 
 

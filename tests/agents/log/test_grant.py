@@ -49,6 +49,9 @@ def test_who_may_write_may_not_read_and_the_other_way_round(call: Call, guarded:
     status = call("log", "status", "--log", log, "--format", "json", **user)
     assert status.returncode == 0, status.stderr
     assert {row["retention_days"] for row in json.loads(status.stdout)} == {None}, "it may not read settings"
+    assert f"how long {len(TOPICS)} topics keep records is not known" in status.stderr
+    assert call("log", "status", "--log", log, **user).stdout.count("not known") == len(TOPICS)
+    assert "not known" not in call("log", "status", "--log", log, **guarded.user()).stderr
     tail = call("log", "tail", "--log", log, **user)
     assert tail.returncode == 1
     assert "may not read" in tail.stderr
@@ -133,7 +136,9 @@ def test_settings_that_may_not_be_read_leave_the_check_incomplete(call: Call, gu
     assert call("log", "grant", name, "--may", "read", "--password-file", password_file, "--log", log, **guarded.user()).returncode == 0
     done = call("log", "init", "--log", log, "--partitions", "1", **user)
     assert done.returncode == 4
-    assert "configuration is not known, wanted to be checked (this principal may not read it)" in done.stderr
+    assert "configuration is not known, wanted to be checked (this principal may not read it: it needs DESCRIBE_CONFIGS)" in done.stderr
+    assert done.stdout.count("not known") == len(TOPICS)
+    assert "differs" not in done.stdout
 
 
 def test_who_may_not_alter_rights_is_told_so(call: Call, guarded: Any, log: str, user: dict[str, str]) -> None:
@@ -141,10 +146,23 @@ def test_who_may_not_alter_rights_is_told_so(call: Call, guarded: Any, log: str,
     assert call("log", "grant", name, "--may", "write", "--password-file", password_file, "--log", log, **guarded.user()).returncode == 0
     done = call("log", "grant", "somebody", "--may", "read", "--log", log, **user)
     assert done.returncode == 1
+    assert done.stderr.count("(Kafka's error 31)") == 1, "the reason is told once, and not for each right"
+    assert "nobody can log in" not in done.stderr, "it may not even ask"
     assert "it needs a principal that may alter ACLs" in done.stderr
     made = call("log", "init", "--log", log, **{**user, "WATTLAKE_KAFKA_PREFIX": "other."})
     assert made.returncode == 1
     assert "other.readings: this principal may not see it (it needs DESCRIBE)" in made.stderr
+
+
+def test_a_user_without_a_password_is_told_of(call: Call, guarded: Any, log: str, user: dict[str, str]) -> None:
+    name, password_file = user["WATTLAKE_KAFKA_USERNAME"], user["WATTLAKE_KAFKA_PASSWORD_FILE"]
+    for principal in (name, f"User:{name}"):
+        done = call("log", "grant", principal, "--may", "write", "--topic", "jobs", "--log", log, **guarded.user())
+        assert done.returncode == 0, done.stderr
+        assert f"nobody can log in as {name} yet" in done.stderr
+    for more in (("--password-file", password_file), ()):
+        done = call("log", "grant", name, "--may", "write", "--topic", "jobs", *more, "--log", log, **guarded.user())
+        assert (done.returncode, "nobody can log in" in done.stderr) == (0, False)
 
 
 def test_a_certificates_principal_is_written_as_kafka_does(call: Call, guarded: Any, log: str) -> None:
@@ -153,6 +171,7 @@ def test_a_certificates_principal_is_written_as_kafka_does(call: Call, guarded: 
     assert before.returncode == 1
     done = call("log", "grant", "User:CN=known", "--may", "read", "--log", log, **guarded.user())
     assert done.returncode == 0, done.stderr
+    assert "nobody can log in" not in done.stderr
     assert call("log", "tail", "--log", mutual, **guarded.client("known")).returncode == 0
 
 
@@ -180,7 +199,9 @@ def test_a_wrong_call_of_revoke_is_refused_before_any_broker_is_asked(call: Call
 def test_brokers_without_an_authoriser_grant_and_revoke_nothing(call: Call, kafka: Any) -> None:
     revoked = call("log", "revoke", "x", "--log", kafka.address)
     assert revoked.returncode == 1
-    assert "Security features are disabled (Kafka's error 54)" in revoked.stdout
+    assert revoked.stderr.count("Security features are disabled (Kafka's error 54)") == 1
+    assert revoked.stdout.count("refused") == 3 * len(TOPICS)
     done = call("log", "grant", "x", "--may", "read", "--log", kafka.address)
     assert done.returncode == 1
-    assert "Security features are disabled (Kafka's error 54)" in done.stdout
+    assert done.stderr.count("Security features are disabled (Kafka's error 54)") == 1
+    assert done.stdout.count("refused") == 2 * len(TOPICS)

@@ -72,6 +72,19 @@ def test_a_topic_and_an_offset_are_picked(call: Call, log: str) -> None:
     assert len(lines(call("log", "dump", "--log", log, "--topic", "readings", "-n", "3", "--format", "json"))) == 3
 
 
+def test_who_asks_for_what_lies_after_the_end_is_told_where_that_is(call: Call, log: str) -> None:
+    places = {r["partition"]: r["offset"] + 1 for r in lines(call("log", "dump", "--log", log, "--format", "json"))}
+    done = call("log", "dump", "--log", log, "--from", "99999")
+    assert (done.returncode, done.stdout) == (0, "")
+    assert "nothing is there from offset 99999 on: " in done.stderr
+    if log.startswith("file:"):
+        assert all(f"{place} ends at {end}" in done.stderr for place, end in places.items())
+    else:
+        place = next(place for place in places if place.startswith("jobs/"))
+        done = call("log", "dump", "--log", log, "--topic", "jobs", "--from", "99999")
+        assert f"{place} ends at {places[place]}" in done.stderr
+
+
 def test_the_last_are_shown_across_partitions(call: Call, log: str) -> None:
     done = call("log", "tail", "--log", log, "--format", "json", "-n", "7")
     assert len(lines(done)) == 7

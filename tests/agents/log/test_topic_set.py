@@ -92,4 +92,4 @@ def test_a_setting_that_loses_or_refuses_data_is_told(name: str, value: str) -> 
 
 def test_settings_that_may_not_be_read_are_not_taken_for_good() -> None:
     [found] = differences(wanted(), there(), {})
-    assert str(found) == "configuration is not known, wanted to be checked (this principal may not read it)"
+    assert str(found) == "configuration is not known, wanted to be checked (this principal may not read it: it needs DESCRIBE_CONFIGS)"

@@ -159,6 +159,7 @@ def test_a_port_that_is_taken_is_named(folder: Path) -> None:
     assert (done.returncode, done.stdout) == (2, "")
     assert f"port {port} of 127.0.0.1 is taken" in done.stderr
     assert "next: give another --port" in done.stderr
+    assert not folder.exists(), "nothing is left of what was not made"
 
 
 def test_a_folder_of_something_else_is_left_alone(tmp_path: Path) -> None:
