@@ -15,13 +15,14 @@ import msgspec
 
 from wattlake_agents import epochs, process
 from wattlake_agents.claim import claim
-from wattlake_agents.health import CLOCK_STEP_MS, Heartbeat, ReaderHealth
+from wattlake_agents.health import Heartbeat, ReaderHealth
 from wattlake_agents.inventory import Inventory
 from wattlake_agents.jobs.renewal import renewals
 from wattlake_agents.message import Run, messages
 from wattlake_agents.reader import DISCOVER_S, Event, Owners, Reader
 from wattlake_agents.sensors.registry import open_sensors
 from wattlake_agents.sensors.sensor import Sensor
+from wattlake_agents.silence import Listening, Silences
 from wattlake_agents.spool import Spool, refused
 from wattlake_agents.state import EPOCHS, HEARTBEAT, INVENTORY, JOBS, boot_id, make_state_dir, node_name, read, replace, state_dir
 from wattlake_contracts.amount import amount
@@ -80,11 +81,9 @@ class Agent:
         self._claim: int | None = None
         self._open = False
         self._stopped_ms = 0
-        #: when the loop last gave a sign of life, and how long the machine had run then
-        self.last_beat_ms, self.last_beat_up_s = 0, 0.0
-        #: by how much the clock is ahead of the time that the machine has run
-        self._ahead_ms = _ahead_ms()
-        self._clock_set_ms = self._last_loss_ms = 0
+        #: the loop's last sign of life
+        self.last_beat: Heartbeat | None = None
+        self._listening, self._machine_boot = Listening(), process.machine_boot()
 
     @property
     def _record_bytes(self) -> int:
@@ -229,7 +228,7 @@ class Agent:
     def beat(self) -> None:
         """Write the heartbeat file."""
         found = self.heartbeat()
-        self.last_beat_ms, self.last_beat_up_s = found.beat_ms, found.beat_up_s
+        self.last_beat = found
         # whatever the umask: a job of any user asks whether an agent runs and what it reads, as its page tells every user
         self._store(HEARTBEAT, msgspec.json.encode(found), 0o644)
 
@@ -243,24 +242,23 @@ class Agent:
     def heartbeat(self) -> Heartbeat:
         """The agent's state now."""
         spool = self.spool
-        self._watch_clock()
+        shipping = self.shipping.state() if self.shipping is not None else None
+        lost_records, lost_rows = self._lost_records(), self._lost_rows()
+        silent = self._listening.silent_ms
         return Heartbeat(
             node=self.node, pid=os.getpid(), boot=spool.boot, log=str(self.log.absolute()), started_ms=self.started_ms,
             beat_ms=time.time_ns() // 1_000_000, beat_s=self.beat_s, interval_s=self.config.interval_s, flush_s=self.config.flush_s,
             last_reading_ms=max((r.last_ts_ms for r in self.readers), default=0), last_sync_ms=spool.last_sync_ms,
-            records=spool.written, rows=spool.rows, pending_records=spool.pending, lost_records=self._lost_records(),
-            lost_rows=self._lost_rows(), write_error=spool.error, cpu_s=process.cpu_s(), rss_bytes=process.rss_bytes(),
+            records=spool.written, rows=spool.rows, pending_records=spool.pending, lost_records=lost_records,
+            lost_rows=lost_rows, write_error=spool.error, cpu_s=process.cpu_s(), rss_bytes=process.rss_bytes(),
             readers=[reader_health(r) for r in self.readers], stopped_ms=self._stopped_ms, pid_namespace=process.pid_namespace(),
-            shipping=self.shipping.state() if self.shipping is not None else None, beat_up_s=process.up_s(), clock_set_ms=self._clock_set_ms,
-            last_loss_ms=self._last_loss_ms,
+            shipping=shipping, machine_boot=self._machine_boot, beat_up_s=process.up_s(),
+            silences=Silences(
+                # any of them: one that hangs may have the latest instant for long, by a clock that was ahead
+                reading_ms=silent("reading", tuple(r.last_ts_ms for r in self.readers)), sync_ms=silent("sync", spool.last_sync_ms),
+                acked_ms=silent("acked", shipping and shipping.acked_records), shipped_ms=silent("shipped", shipping and shipping.beat_ms),
+                lost_records_ms=silent("lost records", lost_records), lost_rows_ms=silent("lost rows", lost_rows)),
         )
-
-    def _watch_clock(self) -> None:
-        """What happened before the clock was set has instants that mean something else now: see that it was, and when."""
-        ahead_ms = _ahead_ms()
-        if abs(ahead_ms - self._ahead_ms) > CLOCK_STEP_MS:
-            self._clock_set_ms = time.time_ns() // 1_000_000
-        self._ahead_ms = ahead_ms
 
     def _event_row(self, event: Event) -> dict[str, object]:
         row: dict[str, object] = {"node": self.node, "event": event.event, "detail": event.detail, "event_ms": event.at_ms}
@@ -282,8 +280,6 @@ class Agent:
             found.append(f"{records - self._reported_records} of the oldest records deleted: the log is at agent.spool_max_mib")
         if rows > self._reported_rows:
             found.append(f"{amount(rows - self._reported_rows, 'row')} given up in memory: the log could not be written, or one row was over its limit")
-        if found:
-            self._last_loss_ms = now_ms
         if self.shipping is not None:
             found += self.shipping.losses()
         self._reported_records, self._reported_rows = records, rows
@@ -310,10 +306,6 @@ class Agent:
         if self._events is not None:
             with suppress(OSError):  # stderr may be gone; the agent is not
                 getattr(self._events, level)(event, **fields)
-
-
-def _ahead_ms() -> int:
-    return time.time_ns() // 1_000_000 - int(1000 * process.up_s())
 
 
 def reader_health(reader: Reader) -> ReaderHealth:

@@ -11,6 +11,7 @@ from typing import NamedTuple
 import msgspec
 
 from wattlake_agents import process
+from wattlake_agents.silence import Silences
 from wattlake_agents.state import HEARTBEAT, read
 from wattlake_contracts.amount import amount
 from wattlake_contracts.kafkalog.standing import ShippingState
@@ -32,8 +33,8 @@ class ReaderHealth(msgspec.Struct):
 class Heartbeat(msgspec.Struct):
     """What the agent says of itself every `beat_s` seconds, and at its end. Instants in epoch ms, 0 for never.
 
-    pid_namespace: where `pid` means something, 0 if not known. beat_up_s: how long the machine had run then, 0 if not known.
-    clock_set_ms: when it last found that its clock had been set, by the clock as it was set. last_loss_ms: when it last lost records or rows.
+    pid_namespace: where `pid` means something, 0 if not known. machine_boot, beat_up_s: which life of the machine it was, '' if
+    not known, and how long that had lasted. silences: None from an agent of an earlier version.
     """
 
     node: str
@@ -59,9 +60,9 @@ class Heartbeat(msgspec.Struct):
     stopped_ms: int = 0
     pid_namespace: int = 0
     shipping: ShippingState | None = None
+    machine_boot: str = ""
     beat_up_s: float = 0.0
-    clock_set_ms: int = 0
-    last_loss_ms: int = 0
+    silences: Silences | None = None
 
 
 def load(folder: Path) -> Heartbeat | None:
@@ -75,8 +76,6 @@ def load(folder: Path) -> Heartbeat | None:
         return None
 
 
-#: A clock that is moved by no more is not told from one that is slowed or hurried a little.
-CLOCK_STEP_MS = 5_000
 #: A loss is told for so long: nothing brings back what is lost, and who has seen to the cause is to see so.
 _LOSS_TOLD_MS = 3_600_000
 #: What may be wrong with an agent, in the order in which it is told.
@@ -107,32 +106,32 @@ def ailments(beat: Heartbeat, now_ms: int) -> list[Ailment]:
     if dead(beat, now_ms):
         # that it has done nothing since is no fault of a disk or a broker
         now_ms = beat.beat_ms
-    reads = _silent_ms(beat, beat.last_reading_ms, now_ms) <= 1000 * (5 * beat.interval_s + 3 * beat.beat_s + 5)
+    silent = _silences(beat, now_ms)
+    reads = silent.reading_ms <= 1000 * (5 * beat.interval_s + 3 * beat.beat_s + 5)
     if not reads:
         found.append(Ailment("reads_nothing", f"it reads nothing ({_readers(beat)}): `wattlake agent once` says what can be done"))
     # two flushes may lie between a reading and its record, and the heartbeat is itself some seconds old
-    late_write = _silent_ms(beat, beat.last_sync_ms, now_ms) > 1000 * (2 * beat.flush_s + 3 * beat.beat_s + 5)
+    late_write = silent.sync_ms > 1000 * (2 * beat.flush_s + 3 * beat.beat_s + 5)
     # where nothing is read there is nothing to write, and the log is not to blame
     if late_write and (reads or beat.pending_records or beat.write_error):
         waiting = amount(beat.pending_records, "record", "wait")
         found.append(Ailment("writes_nothing", f"it writes nothing to the log ({waiting}): check the disk and {beat.log}"))
     if beat.write_error:
         found.append(Ailment("write_failed", f"the last write failed: {beat.write_error}"))
-    if text := _lost(beat, now_ms):
+    if text := _lost(beat, silent):
         found.append(Ailment("loses", text))
     if beat.shipping is not None:
-        found += _shipping_ailments(beat.shipping, beat, now_ms)
+        found += _shipping_ailments(beat.shipping, beat, silent, now_ms)
     return found
 
 
-def _shipping_ailments(shipping: ShippingState, beat: Heartbeat, now_ms: int) -> list[Ailment]:
+def _shipping_ailments(shipping: ShippingState, beat: Heartbeat, silent: Silences, now_ms: int) -> list[Ailment]:
     found = []
     # a record waits for its turn for some seconds at most; a backlog that shrinks is no illness
-    silent_ms = _silent_ms(beat, shipping.last_ack_ms, now_ms)
     why = f": {shipping.error}" if shipping.error else ""
-    if _silent_ms(beat, shipping.beat_ms, now_ms) > 60_000 and now_ms - beat.beat_ms < 60_000:
+    if silent.shipped_ms > 60_000 and now_ms - beat.beat_ms < 60_000:
         found.append(Ailment("sends_nothing", f"what ships to {shipping.log} hangs: restart the agent"))
-    if shipping.backlog_records and silent_ms > 1000 * (2 * beat.flush_s + 3 * beat.beat_s + 30):
+    if shipping.backlog_records and silent.acked_ms > 1000 * (2 * beat.flush_s + 3 * beat.beat_s + 30):
         found.append(Ailment("sends_nothing", f"it sends nothing to {shipping.log} ({amount(shipping.backlog_records, 'record', 'wait')}){why}"))
     found += [Ailment("holds_back", f"{amount(one.records, 'record', 'wait')} for {one.topic}, and only "
                                     f"{'this' if one.records == 1 else 'these, the oldest'} for {_ago(now_ms - one.since_ms)}: {one.why}")
@@ -148,22 +147,25 @@ def _shipping_ailments(shipping: ShippingState, beat: Heartbeat, now_ms: int) ->
     return found
 
 
-def _silent_ms(beat: Heartbeat, last_ms: int, now_ms: int) -> int:
-    """For how long there has been nothing since an instant, its start or a setting of its clock. An instant that is still to come is of a clock that was
-    set back since, and tells nothing."""
-    return now_ms - max((at for at in (last_ms, beat.started_ms, beat.clock_set_ms) if at <= now_ms + CLOCK_STEP_MS), default=0)
+def _silences(beat: Heartbeat, now_ms: int) -> Silences:
+    """Those of now, with what has passed since that sign of life. Where it does not tell of any, by its instants, as long as nobody sets the clock."""
+    if beat.silences is not None:
+        passed_ms = now_ms - beat.beat_ms
+        return Silences(*(ms + passed_ms for ms in msgspec.structs.astuple(beat.silences)))
+    acked_ms, shipped_ms = (beat.shipping.last_ack_ms, beat.shipping.beat_ms) if beat.shipping is not None else (0, 0)
+    return Silences(*(now_ms - max(at, beat.started_ms) for at in (beat.last_reading_ms, beat.last_sync_ms, acked_ms, shipped_ms, 0, 0)))
 
 
-def _lost(beat: Heartbeat, now_ms: int) -> str:
-    """What was lost in the last hour, in words; '' if nothing was."""
-    if not beat.last_loss_ms or abs(now_ms - beat.last_loss_ms) > _LOSS_TOLD_MS:
-        return ""
+def _lost(beat: Heartbeat, silent: Silences) -> str:
+    """What was lost, if any of it was in the last hour, in words; '' if nothing was."""
     # a file log that has a bound gives its oldest up whether or not they were landed: that is its bound, and no loss of the agent's
-    records = beat.lost_records if beat.shipping is not None else 0
-    lost = [f"{amount(records, 'record', 'were')} deleted before the brokers had them, for the spool was full"] if records else []
-    lost += [f"{amount(beat.lost_rows, 'row', 'were')} given up in memory, for the disk took none"] if beat.lost_rows else []
-    return (f"{' and '.join(lost)}, the last at {instant(beat.last_loss_ms)}: see what stands in their way, or give the spool more room "
-            "(agent.spool_max_mib)") if lost else ""
+    records = beat.lost_records if beat.shipping is not None and silent.lost_records_ms <= _LOSS_TOLD_MS else 0
+    rows = beat.lost_rows if silent.lost_rows_ms <= _LOSS_TOLD_MS else 0
+    lost = [f"{amount(records, 'record', 'were')} deleted before the brokers had {'it' if records == 1 else 'them'}, for the spool was full "
+            f"(last {_ago(silent.lost_records_ms)} ago)"] if records else []
+    lost += [f"{amount(rows, 'row', 'were')} given up in memory, for the disk took none, or a row was over its limit "
+             f"(last {_ago(silent.lost_rows_ms)} ago)"] if rows else []
+    return f"{' and '.join(lost)}: see what stands in their way, or give the spool more room (agent.spool_max_mib)" if lost else ""
 
 
 def _readers(beat: Heartbeat) -> str:
@@ -173,11 +175,10 @@ def _readers(beat: Heartbeat) -> str:
 
 
 def asked_ms(beat: Heartbeat) -> int:
-    """The time now, in epoch ms. Where the clock was set back since its last sign of life: by what has passed since then."""
-    now_ms = time.time_ns() // 1_000_000
-    if beat.beat_ms <= now_ms or not beat.beat_up_s:
-        return now_ms
-    return beat.beat_ms + max(0, int(1000 * (process.up_s() - beat.beat_up_s)))
+    """The time now, in epoch ms, by the clock as it was at that sign of life: what has passed since tells it, whatever the clock was set to meanwhile."""
+    if beat.machine_boot and beat.machine_boot == process.machine_boot():
+        return beat.beat_ms + round(1000 * (process.up_s() - beat.beat_up_s))
+    return time.time_ns() // 1_000_000
 
 
 def running(beat: Heartbeat | None, now_ms: int) -> bool:
@@ -205,6 +206,8 @@ def _elsewhere(beat: Heartbeat) -> bool:
 
 
 def _alive(beat: Heartbeat) -> bool:
+    if beat.machine_boot and process.machine_boot() not in ("", beat.machine_boot):
+        return False  # the machine has been started anew since, and its process ids mean other processes
     if _elsewhere(beat):
         return True  # only its signs of life can tell
     try:

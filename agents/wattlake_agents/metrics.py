@@ -6,8 +6,6 @@ import errno
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
-import msgspec
-
 from wattlake_agents import process
 from wattlake_agents.health import CAUSES, ailments, asked_ms
 from wattlake_contracts.errors import UsageError, WattlakeError
@@ -52,7 +50,7 @@ class AgentCollector:
         yield from (energy, power, errors, readings, left_out, hung)
         beat = agent.heartbeat()
         # as the loop has last beaten, not as this page is asked for: a loop that hangs must show here
-        last = msgspec.structs.replace(beat, beat_ms=agent.last_beat_ms or beat.started_ms, beat_up_s=agent.last_beat_up_s or beat.beat_up_s)
+        last = agent.last_beat or beat
         ill = {ailment.cause for ailment in ailments(last, asked_ms(last))}
         unhealthy = GaugeMetricFamily("wattlake_agent_unhealthy", "1 while this is wrong with the agent: `wattlake agent status` says more.",
                                       labels=("node", "cause"))

@@ -14,6 +14,14 @@ def up_s() -> float:
     return time.clock_gettime(time.CLOCK_BOOTTIME)
 
 
+def machine_boot() -> str:
+    """What tells this life of the machine from others; '' where the kernel does not say."""
+    try:
+        return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    except OSError:
+        return ""
+
+
 def cpu_s() -> float:
     """CPU seconds of all threads so far."""
     return time.process_time()

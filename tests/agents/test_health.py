@@ -22,8 +22,9 @@ import pytest
 from wattlake_agents.agent import Agent
 from wattlake_agents.health import CAUSES, Heartbeat, ReaderHealth, ailments, asked_ms, running
 from wattlake_agents.metrics import AgentCollector
-from wattlake_agents.process import up_s
+from wattlake_agents.process import machine_boot, up_s
 from wattlake_agents.sensors.nvml import NvmlSensor
+from wattlake_agents.silence import Listening, Silences
 from wattlake_agents.state import HEARTBEAT
 from wattlake_contracts.config import AgentConfig, Config
 from wattlake_contracts.kafkalog.standing import HeldTopic, ShippingState
@@ -163,55 +164,73 @@ def test_a_heartbeat_that_cannot_be_read_is_not_healthy(wattlake: Path, machine:
     assert (done.returncode, "cannot be read" in done.stderr) == (1, True)
 
 
-#: What an agent that was started while its clock was an hour ahead tells once that is set right, and of nothing since.
-AHEAD: dict[str, Any] = {"started_ms_s": -3000, "last_reading_ms_s": 1, "last_sync_ms_s": 1, "beat_ms_s": 1}
+WELL = Silences(reading_ms=200, sync_ms=4000, acked_ms=4000, shipped_ms=300, lost_records_ms=9_000_000, lost_rows_ms=9_000_000)
+#: The instants of an agent that was started while its clock was an hour ahead, and of one whose clock has been set forward by two.
+AHEAD = {"started_ms_s": -3000, "last_reading_ms_s": -2900, "last_sync_ms_s": -2900}
+BEHIND = {"started_ms_s": 9000, "last_reading_ms_s": 7201, "last_sync_ms_s": 7204}
 
 
-@pytest.mark.parametrize(("changes", "acked_s", "causes"), [
-    # it has sent nothing in its whole life, the end of which its clock does not tell
-    ({**AHEAD}, NOW / 1000, ["sends_nothing"]),
-    ({**AHEAD, "clock_set_ms": NOW - 300_000}, NOW / 1000, ["sends_nothing"]),
-    # nor since the clock was set, whatever that showed when it did
-    ({**AHEAD, "clock_set_ms": NOW - 300_000}, -2900, ["sends_nothing"]),
-    ({**AHEAD, "clock_set_ms": NOW - 300_000}, 20, []),
-    # it has had no time yet
-    ({**AHEAD, "clock_set_ms": NOW - 20_000}, -2900, []),
-    ({**AHEAD, "clock_set_ms": NOW - 300_000, "last_reading_ms_s": -2900, "last_sync_ms_s": -2900}, 20, ["reads_nothing"]),
-    # set forward: what was a moment ago looks an hour old
-    ({"clock_set_ms": NOW - 3000, "started_ms_s": 7200, "last_reading_ms_s": 3601, "last_sync_ms_s": 3601}, 3601, []),
+@pytest.mark.parametrize("instants", [{}, AHEAD, BEHIND])
+@pytest.mark.parametrize(("changes", "causes"), [
+    ({}, []),
+    ({"acked_ms": 50_000}, []),
+    ({"acked_ms": 55_000}, ["sends_nothing"]),
+    ({"reading_ms": 36_000}, ["reads_nothing"]),
+    ({"sync_ms": 45_000}, ["writes_nothing"]),
+    ({"shipped_ms": 61_000}, ["sends_nothing"]),
 ])
-def test_a_clock_that_was_set_hides_no_silence_and_makes_none(changes: dict[str, Any], acked_s: float, causes: list[str]) -> None:
-    shipping = msgspec.structs.replace(SHIPPING, beat_ms=NOW - 1000, last_ack_ms=int(NOW - 1000 * acked_s), backlog_records=3)
-    assert [ailment.cause for ailment in ailments(beat_at(NOW, shipping=shipping, flush_s=5, **changes), NOW)] == causes
+def test_a_clock_that_was_set_hides_no_silence_and_makes_none(instants: dict[str, Any], changes: dict[str, int], causes: list[str]) -> None:
+    shipping = msgspec.structs.replace(SHIPPING, beat_ms=NOW - 1000, backlog_records=3)
+    beat = beat_at(NOW, shipping=shipping, flush_s=5, beat_s=5, silences=msgspec.structs.replace(WELL, **changes), **instants)
+    # a second has passed since
+    assert [ailment.cause for ailment in ailments(beat, NOW)] == causes
 
 
-def test_an_agent_that_hangs_is_told_though_the_clock_was_set_back_meanwhile() -> None:
+@pytest.mark.parametrize("ahead_s", [3000, 0, -3000])
+def test_an_agent_that_hangs_is_told_and_one_that_does_not_is_not_however_the_clock_was_set_meanwhile(ahead_s: int) -> None:
     now_ms = time.time_ns() // 1_000_000
-    hung = beat_at(now_ms, beat_ms=now_ms + 3_000_000, beat_up_s=up_s() - 120)
+    fresh = beat_at(now_ms, beat_ms=now_ms + 1000 * ahead_s, machine_boot=machine_boot(), beat_up_s=up_s() - 2, silences=WELL)
+    hung = msgspec.structs.replace(fresh, beat_up_s=up_s() - 120)
     assert asked_ms(hung) - hung.beat_ms == pytest.approx(120_000, abs=5000)
-    assert [ailment.text for ailment in ailments(hung, asked_ms(hung)) if ailment.cause == "hangs"] == [
-        "its last sign of life is 2 min old: it hangs; restart it"]
+    assert "its last sign of life is 2 min old: it hangs; restart it" in [ailment.text for ailment in ailments(hung, asked_ms(hung))]
     assert not running(hung, asked_ms(hung))
-    assert running(msgspec.structs.replace(hung, beat_up_s=up_s() - 1), asked_ms(msgspec.structs.replace(hung, beat_up_s=up_s() - 1)))
-    # of before the machine was started, or of a version that did not tell
-    assert asked_ms(msgspec.structs.replace(hung, beat_up_s=up_s() + 1e6)) == hung.beat_ms
-    assert asked_ms(msgspec.structs.replace(hung, beat_up_s=0)) == pytest.approx(now_ms, abs=5000)
+    assert ailments(fresh, asked_ms(fresh)) == []
+    assert running(fresh, asked_ms(fresh))
 
 
-@pytest.mark.parametrize(("changes", "says"), [
-    ({"lost_records": 3, "last_loss_ms": NOW - 60_000, "shipping": SHIPPING}, "3 records were deleted before the brokers had them, for the spool was full, "
-                                                                           "the last at 2023-11-14T22:12:20Z"),
-    ({"lost_rows": 1, "last_loss_ms": NOW - 60_000}, "1 row was given up in memory"),
-    ({"lost_records": 3, "lost_rows": 9, "last_loss_ms": NOW + 60_000, "shipping": SHIPPING}, "for the spool was full and 9 rows were given up"),
-    # an hour later it is past; and a file log that has a bound keeps to it
-    ({"lost_rows": 1, "last_loss_ms": NOW - 3_700_000}, ""),
-    ({"lost_records": 3, "last_loss_ms": NOW - 60_000}, ""),
-    ({"lost_records": 3, "lost_rows": 9}, ""),
+def test_of_another_life_of_the_machine_no_agent_runs() -> None:
+    now_ms = time.time_ns() // 1_000_000
+    before = beat_at(now_ms, beat_ms=now_ms + 60_000, machine_boot="another", beat_up_s=1e6, silences=WELL)
+    assert asked_ms(before) == pytest.approx(now_ms, abs=5000)
+    assert ailments(before, asked_ms(before))[0].cause == "not_running"
+    assert not running(before, asked_ms(before))
+
+
+def test_silence_is_counted_from_the_last_change_that_was_seen(monkeypatch: pytest.MonkeyPatch) -> None:
+    up = [100.0]
+    monkeypatch.setattr("wattlake_agents.process.up_s", lambda: up[0])
+    listening = Listening()
+    told = []
+    for at_s, value in ((100, 0), (105, 0), (110, 7), (111.5, 7), (112, 3)):
+        up[0] = at_s
+        told.append((listening.silent_ms("a", value), listening.silent_ms("b", None)))
+    assert told == [(0, 0), (5000, 5000), (0, 10_000), (1500, 11_500), (0, 12_000)]
+
+
+@pytest.mark.parametrize(("changes", "ages_ms", "says"), [
+    ({"lost_records": 3, "shipping": SHIPPING}, {"lost_records_ms": 59_000}, "3 records were deleted before the brokers had them, for the spool was full "
+                                                                            "(last 60 s ago)"),
+    ({"lost_rows": 1}, {"lost_rows_ms": 599_000}, "1 row was given up in memory, for the disk took none, or a row was over its limit (last 10 min ago)"),
+    ({"lost_records": 1, "lost_rows": 9, "shipping": SHIPPING}, {"lost_records_ms": 0, "lost_rows_ms": 0}, "for the spool was full (last 1 s ago) and 9 rows"),
+    # an hour later it is past, whatever else is lost; and a file log that has a bound keeps to it
+    ({"lost_rows": 1}, {"lost_rows_ms": 3_700_000, "lost_records_ms": 0}, ""),
+    ({"lost_records": 3}, {"lost_records_ms": 0}, ""),
+    ({}, {"lost_records_ms": 0, "lost_rows_ms": 0}, ""),
 ])
-def test_what_was_lost_lately_is_an_illness(changes: dict[str, Any], says: str) -> None:
+def test_what_was_lost_lately_is_an_illness(changes: dict[str, Any], ages_ms: dict[str, int], says: str) -> None:
     if "shipping" in changes:
         changes = {**changes, "shipping": msgspec.structs.replace(SHIPPING, beat_ms=NOW, last_ack_ms=NOW)}
-    found = ailments(beat_at(NOW, **changes), NOW)
+    found = ailments(beat_at(NOW, silences=msgspec.structs.replace(WELL, **ages_ms), **changes), NOW)
     assert [ailment.cause for ailment in found] == (["loses"] if says else [])
     assert says in " ".join(ailment.text for ailment in found)
 
@@ -324,8 +343,9 @@ def test_an_agent_whose_clock_is_set_back_sends_nothing_all_the_same(wattlake: P
         deadline = time.monotonic() + 30
         while asked()[0]:
             assert time.monotonic() < deadline, asked()
-        set_to(0)
-        assert asked() == (0, ""), "that nothing has been sent yet is no illness, whatever the clock shows"
+        for off_ms in (4 * 3_600_000, 0):
+            set_to(off_ms)
+            assert asked() == (0, ""), "that nothing has been sent yet is no illness, whatever the clock shows"
         deadline = time.monotonic() + 60
         while "it sends nothing to kafka:127.0.0.1:1" not in asked()[1]:
             assert time.monotonic() < deadline, asked()
