@@ -38,6 +38,9 @@ def check_beam_options(options: Sequence[str], warn: Callable[[str], None]) -> N
     UsageError names what is not. warn: hears of those of which nobody can be asked, such as those of a job server that does not answer.
     """
     chosen = with_runner(options)
+    if wanted := [word for word in chosen if word in ("-h", "--help")]:
+        raise UsageError("what stands after -- goes to Beam, whose options are on its own pages", subject=wanted[0],
+                         next_step="see `wattlake run --help` for this command's")
     # without the options themselves: the parser knows those of each runner that was imported
     parsers: list[argparse.ArgumentParser] = []
     PipelineOptions([]).get_all_options(add_extra_args_fn=parsers.append)
@@ -69,7 +72,7 @@ def _runner(options: PipelineOptions) -> Any:
     name = options.view_as(StandardOptions).runner
     try:
         return create_runner(name)
-    except (ValueError, AttributeError, ModuleNotFoundError) as error:
+    except (ValueError, TypeError, AttributeError, ModuleNotFoundError) as error:
         raise UsageError("there is no such runner", subject=f"--runner={name}",
                          next_step=f"give one of {', '.join(StandardOptions.KNOWN_RUNNER_NAMES)}, or the full name of a class") from error
     except ImportError as error:

@@ -84,8 +84,9 @@ def _open(config: configuration.Config, lake: Path, *, take_over: bool) -> Commi
 
 
 def _source(address: FileLog | KafkaLog, config: configuration.Config, lake: Path, beam: Sequence[str], *, accept_gap: bool, take_over: bool,
-            stop: threading.Event | None) -> Source:
-    """The log. stop: until it is set a log that is not there yet, or does not answer, is waited for; what is waited for is told once.
+            stop: threading.Event | None) -> tuple[Source, bool]:
+    """(the log, whether the lake is still to be taken over). stop: until it is set a log that is not there yet, or does not answer, is waited for; what is
+    waited for is told once.
 
     What a lake that is there has landed before is accounted for meanwhile, and the lake then left to others until the log answers.
     """
@@ -96,7 +97,7 @@ def _source(address: FileLog | KafkaLog, config: configuration.Config, lake: Pat
     behind = True
     while True:
         try:
-            return open_source(address, config.kafka, accept_gap=accept_gap)
+            return open_source(address, config.kafka, accept_gap=accept_gap), take_over
         except UsageError:
             raise
         except WattlakeError as error:
@@ -105,11 +106,13 @@ def _source(address: FileLog | KafkaLog, config: configuration.Config, lake: Pat
             told = _tell_once(error, told)
         if behind and not stop.is_set():
             failure = _account_for_what_landed(config, lake, beam, take_over=take_over)
+            # who has the lake by the next try came after this one
+            take_over = False
             behind = failure is not None
             if failure is not None:
                 hindered = _tell_once(failure, hindered)
         if stop.wait(_RETRY_S):
-            say("stopped: nothing has landed")
+            say("stopped: nothing was landed")
             raise typer.Exit from None
 
 
@@ -137,7 +140,7 @@ def _account_for_what_landed(config: configuration.Config, lake: Path, beam: Seq
             return None
         with room_in(lake), _open(config, lake, take_over=take_over) as committer:
             accounted = account(committer, options=beam)
-    except SupersededError:
+    except (SupersededError, UsageError):
         raise
     except Exception as error:  # as in a round that follows, whatever it is may pass
         return as_failed_round(error, lake)
@@ -166,7 +169,9 @@ def _work(config_file: str | None, lake: str | None, log: str | None, form: str,
     target = lake_root(config, lake, log)
     stop = None if every_s is None else _told_to_stop()
     # a log that is not there is the user's mistake: say so before a lake is made
-    source = None if address is None else _source(address, config, target, beam or (), accept_gap=accept_gap, take_over=take_over, stop=stop)
+    source = None
+    if address is not None:
+        source, take_over = _source(address, config, target, beam or (), accept_gap=accept_gap, take_over=take_over, stop=stop)
     tell_places(address, target)
     progress = Progress()
     with room_in(target), _open(config, target, take_over=take_over) as committer:

@@ -55,12 +55,15 @@ def follow(committer: Committer, source: Source, *, every_s: float, round_bytes:
 
     Between rounds it does what other processes ask; the log does not wait for what cannot be done just now. Whatever fails (brokers away, a
     full disk) is told and tried again, less and less often. Only GapError and a newer committer end it: both need somebody's decision.
-    What has landed already is accounted for where landing fails too, before a GapError ends it; not where the disk is full.
+    What has landed already is accounted for where landing fails too, before a GapError ends it; not where the disk is full, or what failed is no error
+    of ours, which leaves nothing to be relied on: then in the next round that gets so far.
     withheld: hears after each round what could not be landed from. asked: hears what was asked, and what came of it.
     """
     done = Followed()
     # what has landed and is not accounted for yet, as where accounting failed, or was killed before this began; what is not told of yet
     behind, untold = True, False
+    # whether there may be such after a failure
+    unsure = False
     retry_s = _FIRST_RETRY_S
     limit = min(round_bytes, ROUND_BYTES)
     requests = _Requests(committer, asked, failed)
@@ -80,17 +83,17 @@ def follow(committer: Committer, source: Source, *, every_s: float, round_bytes:
                         # landing comes first: accounting would take what room is left
                         raise
                     # it may have committed before it failed, as what had been set aside
-                    halted, behind = error, True
+                    halted, unsure = error, True
                 else:
                     if withheld is not None:
                         withheld(landed.withheld)
                     done.records, done.rows, done.rejects = done.records + landed.records, done.rows + landed.rows, done.rejects + landed.rejects
                     done.unknown.update(landed.unknown)
                     behind, untold = behind or landed.rounds > 0, untold or landed.rounds > 0
-                if behind:
+                if behind or unsure:
                     account(committer, options=options)
-                    behind = False
-                    if halted is None or untold:
+                    counts, behind, unsure = behind and (halted is None or untold), False, False
+                    if counts:
                         done.rounds += 1
                         if done.rounds % _MAINTAIN_ROUNDS == 0:
                             maintain(committer, keep_days=_KEEP_DAYS)
@@ -100,6 +103,8 @@ def follow(committer: Committer, source: Source, *, every_s: float, round_bytes:
             # the other one meets by itself what halted landing here
             raise error from halted
         except Exception as error:  # a worker's comes as a RuntimeError whatever it was: which of them may pass cannot be told by their class
+            # landing may have committed before it failed
+            unsure = True
             if not isinstance(error, WattlakeError):
                 # of a disk that fails, and whatever DuckDB meets there: what that has left of the connection is not trusted
                 committer.renew()
@@ -112,7 +117,8 @@ def follow(committer: Committer, source: Source, *, every_s: float, round_bytes:
             if failure is not None:
                 raise _with_what_failed_too(halted, failure) from failure
             raise halted
-        failures = [each for each in (failure, halted) if each is not None]
+        # a job server that is away fails both alike
+        failures = list({str(each): each for each in (failure, halted) if each is not None}.values())
         if not failures:
             retry_s = _FIRST_RETRY_S
             _pause(stop, began + every_s, committer, requests.seen)
@@ -134,7 +140,8 @@ def as_failed_round(error: Exception, lake: Path) -> WattlakeError:
 
 def _with_what_failed_too(gap: GapError, failure: WattlakeError) -> GapError:
     """A gap with what failed in its round beside it: the gap ends following, so nobody would tell that again."""
-    return GapError(f"{gap.what}; and in the same round this failed: {failure.subject}: {failure.what}", subject=gap.subject,
+    what = ": ".join(part for part in (failure.subject, failure.what) if part)
+    return GapError(f"{gap.what}; and in the same round this failed: {what}", subject=gap.subject,
                     next_step=f"{gap.next_step}. As to the other: {failure.next_step or 'it is tried again by the next run'}")
 
 

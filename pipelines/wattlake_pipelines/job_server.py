@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 import apache_beam as beam
 import grpc
@@ -66,10 +66,15 @@ def run_watched(pipeline: beam.Pipeline, endpoint: str) -> None:
     with _listeners_are_quiet():
         threading.Thread(target=run, name="pipeline", daemon=True).start()
         silences = 0
-        while not ended.wait(_LOOK_S):
-            silences = 0 if answers(endpoint) else silences + 1
-            if silences == _SILENCES:
-                raise _went_away(endpoint)
+        try:
+            while not ended.wait(_LOOK_S):
+                silences = 0 if answers(endpoint) else silences + 1
+                if silences == _SILENCES:
+                    raise _went_away(endpoint)
+        except BaseException:
+            # also where its user interrupts it
+            _cancel(pipeline)
+            raise
         if not failures:
             return
         [failure] = failures
@@ -77,6 +82,21 @@ def run_watched(pipeline: beam.Pipeline, endpoint: str) -> None:
         if _is_lost(failure) or (not isinstance(failure, WattlakeError) and not answers(endpoint)):
             raise _went_away(endpoint) from failure
         raise failure
+
+
+def _cancel(pipeline: beam.Pipeline) -> None:
+    """Have the job server end the job, if it comes to that: one that has only been frozen would work on beside the next try. Nobody waits for it long."""
+    result = getattr(pipeline, "result", None)
+    if result is None:
+        return
+
+    def cancel() -> None:
+        with suppress(grpc.RpcError):  # it is gone, and the job with it
+            result.cancel()
+
+    canceller = threading.Thread(target=cancel, name="cancel", daemon=True)
+    canceller.start()
+    canceller.join(_LOOK_S)
 
 
 def _went_away(endpoint: str) -> WattlakeError:

@@ -32,6 +32,8 @@ def doubts(*options: str) -> list[str]:
     (["--runner=FlinkRunnerr"], "--runner=FlinkRunnerr: there is no such runner\n  next: give one of "),
     (["--runner=FlinkRunnerr"], " FlinkRunner, FnApiRunner,"),
     (["--runner=no.such.Runner"], "--runner=no.such.Runner: there is no such runner"),
+    (["--runner=os.path"], "--runner=os.path: there is no such runner"),
+    (["--help"], "next: see `wattlake run --help` for this command's"),
     (["--runner=PortableRunner"], "--runner=PortableRunner: it needs --job_endpoint=HOST:PORT"),
     (["--job_endpoint=127.0.0.1:9"], "--job_endpoint=127.0.0.1:9: FnApiRunner works in this process"),
 ])

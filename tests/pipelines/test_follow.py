@@ -97,7 +97,7 @@ def test_a_log_that_is_not_there_yet_is_waited_for_until_it_is_stopped(number: s
         until(tmp_path / "said", "it is tried again")
         process.send_signal(number)
         assert process.wait(60) == 0
-    assert "stopped: nothing has landed" in (tmp_path / "said").read_text()
+    assert "stopped: nothing was landed" in (tmp_path / "said").read_text()
 
 
 @pytest.mark.slow
@@ -185,7 +185,7 @@ def test_what_has_landed_is_accounted_for_by_a_follower_that_starts_while_the_br
     assert said.read_text().count("no broker answers") == 1, "told once, and accounted for once"
     assert said.read_text().count("of facts made anew") == 1
     assert "following:" not in said.read_text()
-    assert said.read_text().endswith("stopped: nothing has landed\n")
+    assert said.read_text().endswith("stopped: nothing was landed\n")
 
 
 def test_while_a_log_is_waited_for_a_lake_that_another_holds_is_accounted_for_once_it_is_free(tmp_path: Path) -> None:

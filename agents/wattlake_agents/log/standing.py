@@ -9,7 +9,7 @@ from wattlake_agents.log.topic_set import RETENTION, days
 from wattlake_contracts.amount import amount
 from wattlake_contracts.errors import WattlakeError
 from wattlake_contracts.filelog import cursor
-from wattlake_contracts.filelog.partition import partitions, segments
+from wattlake_contracts.filelog.partition import partitions, written
 from wattlake_contracts.filelog.reader import bounds
 from wattlake_contracts.kafkalog.setting_apart import HELD
 from wattlake_contracts.kafkalog.unknown import UNKNOWN
@@ -95,10 +95,4 @@ def spool_backlog(root: Path) -> tuple[int, int]:
 
 
 def _bytes(folder: Path) -> int:
-    total = 0
-    for _, path in segments(folder):
-        try:
-            total += path.stat().st_size
-        except FileNotFoundError:
-            continue  # shipped and deleted meanwhile
-    return total
+    return sum(size for *_, size in written(folder))

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from wattlake_contracts.filelog import cursor
-from wattlake_contracts.filelog.partition import LogError, partitions, segments
+from wattlake_contracts.filelog.partition import LogError, partitions, written
 from wattlake_contracts.filelog.reader import bounds
 from wattlake_contracts.kafkalog.claim import LOCK
 from wattlake_contracts.kafkalog.lane import Lane
@@ -143,13 +143,11 @@ class Held:
         total = 0
         for topic in self._topics:
             for name in self._partitions(topic):
-                listed = segments(self._root / topic / name)
-                for i, (_, path) in enumerate(listed):
+                listed = written(self._root / topic / name)
+                total += sum(size for *_, size in listed)
+                for _, path, size in listed[:-1]:
                     with suppress(FileNotFoundError):
-                        stat = path.stat()
-                        total += stat.st_size
-                        if i + 1 < len(listed):
-                            found.append((stat.st_mtime_ns, path, stat.st_size))
+                        found.append((path.stat().st_mtime_ns, path, size))
         for _, path, size in sorted(found):
             if total <= max_bytes:
                 return

@@ -22,7 +22,7 @@ from wattlake_contracts.filelog.writer import LogWriter, open_pooled
 from wattlake_contracts.kafkalog.outbox import outbox, shipping_line
 from wattlake_contracts.kind import Kind
 from wattlake_contracts.kinds import IMPORT_KINDS, KINDS
-from wattlake_contracts.log_address import SPOOL_DIR, FileLog, log_address, record_limit
+from wattlake_contracts.log_address import FileLog, log_address, record_limit
 from wattlake_contracts.options import ConfigOption, FormatOption, LogOption, check_format, emit, say
 
 if TYPE_CHECKING:
@@ -106,7 +106,7 @@ def _writer(root: Path, limit_bytes: int) -> Iterator[LogWriter]:
             yield writer
     except (LogError, OSError) as error:
         raise WattlakeError(f"cannot write the log: {error}", subject=str(root),
-                            next_step=f"make room, or name another folder: by --log, or where the log is on Kafka by {SPOOL_DIR}") from error
+                            next_step="make room, or name another folder: by --log, or where the log is on Kafka by TMPDIR") from error
 
 
 @contextmanager

@@ -230,7 +230,8 @@ class KafkaSource:
                 raise _gap(whole, position)
             end = whole.end if upto is None else min(whole.end, upto.get(whole.partition, 0))
             waiting.append(replace(whole, start=start, end=max(start, end), gone=start - position))
-        found: list[KafkaRange] = []
+        found = [KafkaRange(self.identity, self._log.servers, self._config, added.topic, added.generation, added.number, 0, 0)
+                 for added in self._held.unled if added.number > booked.get((added.topic, added.generation), added.number)]
         for part, records in zip(waiting, self._shares.divide(max_bytes, [(part.topic, part.end - part.start) for part in waiting]), strict=True):
             # one of which nothing is taken yet is booked too: what it drops before it is landed for the first time is a gap then
             if records or part.gone or part.partition not in positions:
@@ -245,7 +246,8 @@ def _begins(whole: KafkaRange, booked: Mapping[tuple[str, str], int]) -> int:
     The first round that lands from a topic books all its partitions, empty ones too, but those without a leader. So one with a number above
     all that are booked is taken to have been added since, and its first record is this lake's. (The last partition of a topic, if it had
     no leader in the first round, looks the same: what it has dropped is told rather than passed over.) One with a number below may have been
-    there and had no leader: as in a topic that is new to the lake, what it dropped before anyone landed from it was never this lake's.
+    there and had no leader: as in a topic that is new to the lake, what it dropped before anyone landed from it was never this lake's. (Added ones
+    without a leader are booked in the round that first sees them, at 0: by then a higher number may be.)
     """
     highest = booked.get((whole.topic, whole.generation))
     return 0 if highest is not None and whole.number > highest else whole.start

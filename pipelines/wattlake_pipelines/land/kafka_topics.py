@@ -17,6 +17,7 @@ from wattlake_contracts.kinds import TOPICS
 from wattlake_contracts.log_address import KafkaLog
 from wattlake_contracts.plain_words import of_code, plainly
 from wattlake_pipelines.land.kafka_offsets import offsets
+from wattlake_pipelines.land.kafka_partition import KafkaPartition
 from wattlake_pipelines.land.source import Withheld
 
 #: Codes of Kafka's protocol (protocol guide, "Error codes"): there is no such topic; one may not even look at it.
@@ -38,11 +39,15 @@ class Extent:
 
 
 class Held(NamedTuple):
-    """What a log on Kafka holds. cluster: the cluster's id. withheld: the topics and partitions that are not among the extents, and why."""
+    """What a log on Kafka holds. cluster: the cluster's id. withheld: the topics and partitions that are not among the extents, and why.
+
+    unled: of these partitions the ones that no leader answers for.
+    """
 
     cluster: str
     extents: list[Extent]
     withheld: tuple[Withheld, ...]
+    unled: tuple[KafkaPartition, ...]
 
 
 def extents(log: KafkaLog, config: KafkaConfig) -> Held:
@@ -68,7 +73,8 @@ def extents(log: KafkaLog, config: KafkaConfig) -> Held:
             "none of its partitions can be read now: " + next(iter(told.untold.values())), subject=str(log), next_step=_BROKERS_UP)
     withheld += [Withheld(f"{place.topic} partition {place.partition}", why, _BROKERS_UP) for place, why in sorted(told.untold.items())]
     return Held(cluster, [Extent(place.topic.removeprefix(config.prefix), generation[place.topic], place.partition, first, end)
-                          for place, (first, end) in sorted(told.held.items())], tuple(withheld))
+                          for place, (first, end) in sorted(told.held.items())], tuple(withheld),
+                tuple(KafkaPartition(place.topic.removeprefix(config.prefix), place.partition, generation[place.topic]) for place in sorted(told.untold)))
 
 
 _BROKERS_UP = "see that all brokers are up; what waits there is landed once a leader answers"

@@ -11,9 +11,13 @@ from at_work import until
 from lakes import rows, run
 from logs import Log, payload
 from topics import Topics
+from wattlake_contracts.config import KafkaConfig
+from wattlake_contracts.log_address import KafkaLog
 from wattlake_pipelines.dev.kafka import Kafka
+from wattlake_pipelines.land import kafka_source
 from wattlake_pipelines.land.kafka_partition import KafkaPartition
 from wattlake_pipelines.land.kafka_source import GapError
+from wattlake_pipelines.land.kafka_topics import Held
 
 T0 = 1_760_000_000_000
 ENERGY = "SELECT node, sum(energy_mj)::BIGINT FROM lake.fact_energy GROUP BY node ORDER BY node"
@@ -128,3 +132,29 @@ def test_a_partition_that_may_have_been_there_at_the_first_landing_begins_where_
     assert planned({first: 5, higher: 1}, 1) == (4, 6, 0)
     with pytest.raises(GapError, match="offsets 0 to 4"):
         planned({first: 5}, 1)
+
+
+def test_an_added_partition_that_had_no_leader_when_a_higher_one_was_booked_is_expected_from_its_first_record_too(
+        kafka: Kafka, topic_prefix: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    topics, lake = Topics(kafka.address, topic_prefix, partitions=1), tmp_path / "lake"
+    with_a_partition_added(topics, lake, tmp_path)
+    with topics.admin() as admin:
+        admin.create_partitions({topics.prefix + "readings": 3})
+    until(lambda: len(of_readings(topics)) == 3, "it is there", 30)
+    real = kafka_source.extents
+
+    def without_a_leader(log: KafkaLog, config: KafkaConfig) -> Held:
+        """What is told while the broker that leads partition 1 is away."""
+        told = real(log, config)
+        [away] = [each for each in told.extents if (each.topic, each.number) == ("readings", 1)]
+        return told._replace(extents=[each for each in told.extents if each is not away],
+                             unled=(KafkaPartition(away.topic, away.number, away.generation),))
+
+    with monkeypatch.context() as while_away:
+        while_away.setattr(kafka_source, "extents", without_a_leader)
+        for _ in range(2):
+            run(lake, topics.source())
+            assert positions(lake, "readings") == {0: 5, 1: 0, 2: 0}
+    topics.drop_before("readings", 1, 4)
+    with pytest.raises(GapError, match=r"offsets 0 to 4 \(4 records\) are gone"):
+        run(lake, topics.source())
