@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
+import grpc
 import pytest
+from apache_beam.portability.api import beam_job_api_pb2, beam_job_api_pb2_grpc
 
 import lakes
 from at_work import Follower, until
@@ -112,6 +115,32 @@ def test_a_run_whose_job_server_is_silent_ends(own_flink: Flink, log: Path, tmp_
     finally:
         own_flink.kill()
     assert (status, said.partition("\n")[2]) == (1, went_away(own_flink))
+    assert lakes.rows(tmp_path / "lake", "SELECT count(*) FROM lake.log_positions") == [(0,)]
+
+
+def states(flink: Flink) -> list[int]:
+    """How each job stands that the job server knows of."""
+    with grpc.insecure_channel(f"{LOOPBACK}:{flink.port}") as channel:
+        told = beam_job_api_pb2_grpc.JobServiceStub(channel).GetJobs(beam_job_api_pb2.GetJobsRequest(), timeout=30)
+    return [job.state for job in told.job_info]
+
+
+def test_the_job_of_a_run_that_is_interrupted_is_cancelled(own_flink: Flink, log: Path, tmp_path: Path) -> None:
+    before, of_before = begun(own_flink), len(states(own_flink))
+    with subprocess.Popen(command(log, tmp_path / "lake", own_flink.options), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+                          env=ENVIRONMENT) as run:
+        try:
+            until(lambda: begun(own_flink) > before, "a worker was started", 120)
+            assert run.poll() is None
+            run.send_signal(signal.SIGINT)
+            said, _ = run.communicate(timeout=ENDS_S)
+        finally:
+            run.kill()
+    assert run.returncode == 130, said
+    assert "Traceback" not in said
+    state = beam_job_api_pb2.JobState
+    until(lambda: len(states(own_flink)) == of_before + 1 and set(states(own_flink)) <= {state.CANCELLED, state.DONE, state.FAILED}, "no job is at work", 60)
+    assert state.CANCELLED in states(own_flink)
     assert lakes.rows(tmp_path / "lake", "SELECT count(*) FROM lake.log_positions") == [(0,)]
 
 
