@@ -140,7 +140,7 @@ def test_an_agent_that_was_killed_or_cannot_write_is_no_listener(agent: subproce
     assert "no agent runs" in str(Listener(config, "n1").unheard(tmp_path / "log"))
     (state / "agent.json").write_text(json.dumps({**beat, "pid": os.getpid(), "beat_ms": time.time_ns() // 10**6, "write_error": "disk on fire"}))
     assert "the agent cannot write either (disk on fire)" in str(Listener(config, "n1").unheard(tmp_path / "log"))
-    (state / "agent.json").write_text(json.dumps({**beat, "pid": os.getpid(), "beat_ms": 0}))
+    (state / "agent.json").write_text(json.dumps({**beat, "pid": os.getpid(), "beat_ms": 0, "beat_up_s": beat["beat_up_s"] - 3600}))
     assert Listener(config, "n1").absent, "its last sign of life is old"
 
 
