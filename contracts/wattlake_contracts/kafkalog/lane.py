@@ -107,10 +107,12 @@ class Lane:
         """See what the spool has given up."""
         self.give_up_below(self._bounds()[0])
 
-    def acknowledge(self, offset: int) -> None:
-        """Kafka has that record, or nobody ever will."""
-        if (stored := self._kept.pop(offset, None)) is not None:
-            self.kept_bytes -= len(stored.record.payload)
+    def acknowledge(self, offset: int) -> bool:
+        """Kafka has that record, or nobody ever will; whether that is news."""
+        if (stored := self._kept.pop(offset, None)) is None:
+            return False
+        self.kept_bytes -= len(stored.record.payload)
+        return True
 
     def again(self) -> None:
         """Send all that is not acknowledged once more, from memory: what was acknowledged without our hearing of it counts once."""

@@ -200,13 +200,13 @@ class Shipper:
         heard = 0
         for lane, offset, topic, error, late in self._link.hear():
             heard += 1
-            if error is None:
-                lane.acknowledge(offset)
+            # each counts once, whichever of the producers that it was given to has brought it there
+            if error is None and lane.acknowledge(offset):
+                self._acked += 1
             if late:
                 # of a producer that was given up: what else it says has no bearing
                 continue
             if error is None:
-                self._acked += 1
                 self.last_ack_ms = time.time_ns() // 1_000_000
                 self.error, self._found, self.flows = "", "", True
                 self._link.works()

@@ -166,6 +166,39 @@ def test_a_slow_line_with_much_on_its_way_is_not_given_up(kafka: Kafka, topic_pr
     assert sorted(held(topics)) == sorted(expected)
 
 
+@pytest.mark.parametrize("late_s", [0.1, 3.0])
+def test_what_a_producer_says_once_it_is_given_up_counts_and_counts_once(kafka: Kafka, topic_prefix: str, tmp_path: Path, late_s: float) -> None:
+    topics = Topics(kafka.address, topic_prefix, stuck_s=1.0)
+    given_up: list[Producer] = []
+
+    class TellsLate(Producer):
+        """The first one tells what has become of what it was given only when it is closed, and a while after that."""
+
+        def __init__(self, log: KafkaLog, config: KafkaConfig) -> None:
+            super().__init__(log, config)
+            self._untold: list[tuple[Outcome, BaseException | None]] = []
+
+        def send(self, topic: str, key: bytes, value: bytes, headers: list[tuple[str, bytes]], outcome: Outcome) -> None:
+            super().send(topic, key, value, headers, outcome if given_up else lambda error: self._untold.append((outcome, error)))
+
+        def close(self) -> None:
+            super().close()
+            if not given_up:
+                given_up.append(self)
+                timer = threading.Timer(late_s, lambda: [outcome(error) for outcome, error in self._untold])
+                timer.daemon = True
+                timer.start()
+
+    expected = spool(tmp_path, 20)
+    with shipping_of(tmp_path, topics, TellsLate) as shipper:
+        wait(lambda: given_up and not shipper.state.backlog_records, "all is acknowledged")
+        # what was told late of what was sent again meanwhile comes after it
+        time.sleep(late_s + 0.5)
+        assert shipper.acked == 20
+        assert shipper.rebuilt == 1
+    assert set(held(topics)) == expected
+
+
 @pytest.mark.parametrize(("amiss", "told"), [("sasl of k1:9092: wrong password", "sasl of k1:9092: wrong password"),
                                              ("", "no acknowledgement for 1.5 s: the brokers do not answer, or too few of them are in sync")])
 def test_a_producer_given_up_for_its_silence_says_what_fails(kafka: Kafka, topic_prefix: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, amiss: str,
