@@ -70,8 +70,8 @@ def init(config: ConfigOption = None, log: LogOption = None,
         raise UsageError(f"{retention:g} days make no sense", subject="--retention", next_step="give 0.04 (an hour) to 36500, or -1 for ever")
 
     from wattlake_agents.log.brokers import brokers
+    from wattlake_agents.log.making import DIFFERS, MISSING, NOT_KNOWN, make
     from wattlake_agents.log.making import FAILED as NOT_MADE
-    from wattlake_agents.log.making import make
     from wattlake_agents.log.topic_set import Asked
 
     with brokers(address, settings.kafka) as cluster:
@@ -83,13 +83,13 @@ def init(config: ConfigOption = None, log: LogOption = None,
             say(f"{f.wanted.name}: {difference}")
         if f.problem:
             say(f"{f.wanted.name}: {f.problem}")
-    if any(f.state == "missing" for f in found):
+    if any(f.state == MISSING for f in found):
         say("nothing was made; without --dry-run the missing topics are")
     if any(d for f in found for d in f.differences if not d.fixed) and not (alter and not dry_run):
         say("nothing that is there was changed; with --alter it is")
     if any(f.state == NOT_MADE for f in found):
         raise typer.Exit(FAILED)
-    if any(f.state in ("missing", "differs", "not known") for f in found):
+    if any(f.state in (MISSING, DIFFERS, NOT_KNOWN) for f in found):
         raise typer.Exit(INCOMPLETE)
 
 
