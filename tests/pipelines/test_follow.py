@@ -84,6 +84,7 @@ def test_a_follower_that_is_stopped_ends_well_whatever_it_rejected(tmp_path: Pat
         assert stop(process) == 0
 
 
+@pytest.mark.slow
 def test_brokers_that_do_not_answer_are_told_by_who_waits_for_them_with_what_finds_out_why(tmp_path: Path) -> None:
     with following("kafka:127.0.0.1:1", "unused.", tmp_path / "lake") as process:
         assert "no broker answers" in (said := until(tmp_path / "said", "it is tried again"))
@@ -188,6 +189,7 @@ def test_what_has_landed_is_accounted_for_by_a_follower_that_starts_while_the_br
     assert said.read_text().endswith("stopped: nothing was landed\n")
 
 
+@pytest.mark.slow
 def test_while_a_log_is_waited_for_a_lake_that_another_holds_is_accounted_for_once_it_is_free(tmp_path: Path) -> None:
     log, lake, said = Log(tmp_path / "log"), tmp_path / "lake", tmp_path / "said"
     reading(log, 0)

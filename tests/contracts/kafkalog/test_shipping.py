@@ -166,6 +166,7 @@ def test_a_slow_line_with_much_on_its_way_is_not_given_up(kafka: Kafka, topic_pr
     assert sorted(held(topics)) == sorted(expected)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("late_s", [0.1, 3.0])
 def test_what_a_producer_says_once_it_is_given_up_counts_and_counts_once(kafka: Kafka, topic_prefix: str, tmp_path: Path, late_s: float) -> None:
     topics = Topics(kafka.address, topic_prefix, stuck_s=1.0)

@@ -100,6 +100,7 @@ def test_what_an_added_partition_drops_before_anyone_landed_from_it_is_a_gap(kaf
     assert len(rows(lake, "FROM lake.rejects")) == 1, "it is told once"
 
 
+@pytest.mark.slow
 def test_an_added_partition_that_has_lost_nothing_is_landed_as_a_whole(kafka: Kafka, topic_prefix: str, tmp_path: Path) -> None:
     topics, lake = Topics(kafka.address, topic_prefix, partitions=1), tmp_path / "lake"
     with_a_partition_added(topics, lake, tmp_path)
@@ -134,6 +135,7 @@ def test_a_partition_that_may_have_been_there_at_the_first_landing_begins_where_
         planned({first: 5}, 1)
 
 
+@pytest.mark.slow
 def test_an_added_partition_that_had_no_leader_when_a_higher_one_was_booked_is_expected_from_its_first_record_too(
         kafka: Kafka, topic_prefix: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     topics, lake = Topics(kafka.address, topic_prefix, partitions=1), tmp_path / "lake"
